@@ -1,0 +1,119 @@
+"""What a cluster is made of: the options of `minictl up`, checked and kept beside its data. Standard library only (start path)."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+COMPONENTS = ("apiserver", "scheduler", "controllers", "kubelet", "proxy", "dns")
+RUNTIMES = ("process", "hollow")
+STORES = ("sqlite", "memory")
+NETWORKS = ("host", "private")
+
+
+class SpecError(ValueError):
+    """An option of a cluster that can't be: the message is for the user, one line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterSpec:
+    """Options of one cluster. `network` is empty until `up` chose one: host as root, private otherwise."""
+
+    name: str = "minikube"
+    data_dir: str = ""
+    listen: str = "127.0.0.1:6443"
+    kubeconfig: str = ""
+    nodes: int = 2
+    runtime: str = "process"
+    store: str = "sqlite"
+    network: str = ""
+    components: tuple[str, ...] = field(default=COMPONENTS)
+    token_auth_file: str = ""
+    pod_cidr: str = "10.244.0.0/16"
+    service_cidr: str = "10.96.0.0/16"
+    audit_log: str = ""
+    separate: bool = False
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?", self.name):
+            raise SpecError(f"--name {self.name!r}: must be a DNS label of at most 32 characters (a-z, 0-9 and -)")
+        self.listen_address()
+        for option, value, allowed in (
+            ("runtime", self.runtime, RUNTIMES),
+            ("store", self.store, STORES),
+            ("network", self.network, ("", *NETWORKS)),
+        ):
+            if value not in allowed:
+                raise SpecError(f"--{option} {value!r}: must be one of {', '.join(a for a in allowed if a)}")
+        unknown = [c for c in self.components if c not in COMPONENTS]
+        if unknown or not self.components:
+            raise SpecError(f"--components {','.join(unknown) or 'is empty'}: known are {', '.join(COMPONENTS)}")
+        if "apiserver" not in self.components:
+            raise SpecError("--components: apiserver must be among them")
+        if not 0 <= self.nodes <= 10_000:
+            raise SpecError(f"--nodes {self.nodes}: must be between 0 and 10000")
+        if self.runtime == "process" and self.nodes > 200:
+            raise SpecError(f"--nodes {self.nodes}: at most 200 with --runtime process; more with --runtime hollow")
+        pods = _cidr("--pod-cidr", self.pod_cidr)
+        services = _cidr("--service-cidr", self.service_cidr)
+        if pods.overlaps(services):
+            raise SpecError(f"--pod-cidr {self.pod_cidr} and --service-cidr {self.service_cidr} overlap")
+        if services.prefixlen > 28:
+            raise SpecError(f"--service-cidr {self.service_cidr}: too small, /28 or larger")
+        if self.has("kubelet") and pods.prefixlen > 24:
+            raise SpecError(f"--pod-cidr {self.pod_cidr}: too small, every node takes a /24")
+
+    def listen_address(self) -> tuple[str, int]:
+        host, _, port = self.listen.rpartition(":")
+        host = host.strip("[]") or "127.0.0.1"
+        try:
+            ipaddress.ip_address(host)
+            number = int(port)
+        except ValueError:
+            raise SpecError(f"--listen {self.listen!r}: must be ADDRESS:PORT, port 0 = any") from None
+        if not 0 <= number <= 65535:
+            raise SpecError(f"--listen {self.listen!r}: port must be between 0 and 65535")
+        return host, number
+
+    def has(self, component: str) -> bool:
+        return component in self.components
+
+    @property
+    def real_nodes(self) -> bool:
+        """Whether nodes are network namespaces with a shim each."""
+        return self.runtime == "process" and self.has("kubelet") and self.nodes > 0
+
+    @property
+    def dns_ip(self) -> str:
+        """The tenth address of the service range, as kubeadm has it."""
+        return str(ipaddress.ip_network(self.service_cidr)[10])
+
+    @property
+    def kubernetes_ip(self) -> str:
+        return str(ipaddress.ip_network(self.service_cidr)[1])
+
+    def node_names(self) -> list[str]:
+        return [f"{self.name}-node-{i}" for i in range(1, self.nodes + 1)]
+
+    def save(self, path: Path) -> None:
+        path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+
+    @staticmethod
+    def load(path: Path) -> ClusterSpec:
+        """The spec kept at `path`; unknown keys (of a newer version) are an error, never dropped."""
+        tree = json.loads(path.read_text())
+        known = {f.name for f in fields(ClusterSpec)}
+        if unknown := set(tree) - known:
+            raise SpecError(f"{path}: unknown options {', '.join(sorted(unknown))}: written by a newer version?")
+        tree["components"] = tuple(tree.get("components", COMPONENTS))
+        return ClusterSpec(**tree)
+
+
+def _cidr(option: str, text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError as error:
+        raise SpecError(f"{option} {text!r}: {error}") from None
