@@ -1,7 +1,10 @@
-"""Turns the published facts of Kubernetes' types into the checked-in tables of this package; run by hand, never imported at run time.
+"""Turns the published facts of Kubernetes' types into the checked-in tables of this package.
+
+Run by hand, never imported at run time:
 
     python -m minikube_api.schema.generate --schemas kubernetes_validate-*.whl --kubectl kubectl --facts DIRECTORY
 
-Inputs: the JSON schemas of a Kubernetes release (PyPI `kubernetes-validate`), a kubectl binary (its Go type information says
-what the schemas do not: pointers, omitempty, protobuf field numbers) and `resources.tsv`, `columns.json` (read off a server).
+Inputs: the JSON schemas of a Kubernetes release (PyPI `kubernetes-validate`), a kubectl binary (its Go type information
+says what the schemas do not: pointers, omitempty, protobuf field numbers) and `resources.tsv`, `columns.json` (read off a
+server).
 """

@@ -34,7 +34,7 @@ class ResourceLine:
 
     @property
     def body(self) -> tuple[str, str, str]:
-        """(group, version, kind) of the body; subresources write it as `group/version/Kind` when it is not their own group's."""
+        """(group, version, kind) of the body; written `group/version/Kind` when it is not the resource's own group."""
         parts = self.kind.rsplit("/", 2)
         if len(parts) == 3:
             return parts[0], parts[1], parts[2]
@@ -46,9 +46,7 @@ def resource_lines(tsv: Path) -> list[ResourceLine]:
     for line in tsv.read_text().splitlines()[1:]:
         group, version, kind, resource, singular, short, categories, scope, verbs = line.split("\t")
         lines.append(
-            ResourceLine(
-                group, version, kind, resource, singular, _split(short), _split(categories), scope, _split(verbs)
-            )
+            ResourceLine(group, version, kind, resource, singular, _split(short), _split(categories), scope, _split(verbs))
         )
     return lines
 

@@ -36,8 +36,8 @@ IDENTITY = {"name", "namespace", "uid", "resourceVersion"}
 VALUE_STRUCTS = {
     "DeploymentSpec.strategy", "DaemonSetSpec.updateStrategy", "StatefulSetSpec.updateStrategy", "Container.resources",
     "EphemeralContainer.resources", "PersistentVolumeClaimSpec.resources", "ServiceStatus.loadBalancer",
-    "IngressStatus.loadBalancer", "NodeStatus.daemonEndpoints", "NodeDaemonEndpoints.kubeletEndpoint", "ContainerStatus.state",
-    "ContainerStatus.lastState", "Endpoint.conditions", "Event.source", "JobTemplateSpec.spec",
+    "IngressStatus.loadBalancer", "NodeStatus.daemonEndpoints", "NodeDaemonEndpoints.kubeletEndpoint",
+    "ContainerStatus.state", "ContainerStatus.lastState", "Endpoint.conditions", "Event.source", "JobTemplateSpec.spec",
 }  # fmt: skip
 #: required lists that validation keeps from being null
 NEVER_NULL = {"PodSpec.containers", "NodeSelector.nodeSelectorTerms"}
@@ -79,9 +79,8 @@ def _reachable(schemas: dict[str, dict[str, Any]], roots: Iterable[str]) -> set[
         for field, schema in schemas[name].get("properties", {}).items():
             if field == "managedFields":
                 continue
-            for part in (schema, schema.get("items", {}), schema.get("additionalProperties", {})):
-                if part and reference(part):
-                    queue.append(reference(part))
+            parts = (schema, schema.get("items", {}), schema.get("additionalProperties", {}))
+            queue.extend(reference(part) for part in parts if reference(part))
     return seen
 
 
@@ -123,7 +122,7 @@ def _value_order(module: str, names: list[str], schemas: dict[str, Any]) -> list
 
 
 def _is_value(definition: str, field: str, schema: dict[str, Any]) -> bool:
-    """Whether an optional struct field is never None: metadata, spec and status of objects and templates, and VALUE_STRUCTS."""
+    """Whether an optional struct field is never None: metadata, spec, status of objects and templates, VALUE_STRUCTS."""
     struct = definition.rsplit(".", 1)[-1]
     if f"{struct}.{field}" in VALUE_STRUCTS or field == "metadata":
         return True

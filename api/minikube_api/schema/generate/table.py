@@ -1,0 +1,140 @@
+"""Writes `builtin.jsonl` (fields and facts) and `descriptions.jsonl` (texts), which `minikube_api.schema.builtin` reads.
+
+One definition a line, `NAME<tab>JSON`, names without the leading `io.k8s.`; the first line holds the release, the kinds and their
+resources. A field is written as short as its facts allow: `"string"`, `"integer/int32"`, `"@api.core.v1.PodSpec"`, or an object
+with the keys of `minikube_api.schema.builtin`.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from minikube_api.schema.generate.sources import RELEASE, ResourceLine, kind_definitions, reference
+
+#: definitions that are a node type of their own
+LEAVES = {
+    "io.k8s.apimachinery.pkg.api.resource.Quantity": "quantity",
+    "io.k8s.apimachinery.pkg.apis.meta.v1.Time": "time",
+    "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime": "microtime",
+    "io.k8s.apimachinery.pkg.util.intstr.IntOrString": "int-or-string",
+    "io.k8s.apimachinery.pkg.runtime.RawExtension": "any",
+    "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1": "any",
+    "io.k8s.apimachinery.pkg.apis.meta.v1.Patch": "any",
+    "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON": "any",
+    "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrArray": "any",
+    "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrBool": "any",
+    "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrStringArray": "any",
+}
+META = "io.k8s.apimachinery.pkg.apis.meta.v1."
+
+
+def write(
+    directory: Path, schemas: dict[str, dict[str, Any]], lines: list[ResourceLine], columns: dict[str, list[list[Any]]]
+) -> None:
+    kinds = kind_definitions(schemas)
+    served = {line.body: kinds[line.body] for line in lines if line.body in kinds}
+    for group, version, kind in list(served):
+        name = kinds.get((group, version, f"{kind}List"))
+        if name:
+            served[group, version, f"{kind}List"] = name
+    wanted = reachable(schemas, [*served.values(), *(name for name in schemas if name.startswith(META))])
+    header = {
+        "release": RELEASE.lstrip("v"),
+        "kinds": [[*gvk, short(name)] for gvk, name in sorted(served.items())],
+        "resources": [_resource(line, columns) for line in lines],
+    }
+    facts = [_dump(header)]
+    texts = []
+    for name in sorted(wanted):
+        facts.append(f"{short(name)}\t{_dump(_definition(name, schemas[name]))}")
+        texts.append(f"{short(name)}\t{_dump(_descriptions(schemas[name]))}")
+    (directory / "builtin.jsonl").write_text("\n".join(facts) + "\n")
+    (directory / "descriptions.jsonl").write_text("\n".join(texts) + "\n")
+
+
+def short(name: str) -> str:
+    return name.removeprefix("io.k8s.")
+
+
+def reachable(schemas: dict[str, dict[str, Any]], roots: list[str]) -> set[str]:
+    seen: set[str] = set()
+    queue = list(roots)
+    while queue:
+        name = queue.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        for schema in schemas[name].get("properties", {}).values():
+            parts = (schema, schema.get("items", {}), schema.get("additionalProperties", {}))
+            queue.extend(reference(part) for part in parts if reference(part))
+    return seen
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def _resource(line: ResourceLine, columns: dict[str, list[list[Any]]]) -> list[Any]:
+    key = f"{line.resource}.{line.version}" + (f".{line.group}" if line.group else "")
+    return [
+        line.group, line.version, list(line.body), line.resource, line.singular, line.scope == "Namespaced",
+        list(line.verbs), list(line.short_names), list(line.categories), columns.get(key, []),
+    ]  # fmt: skip
+
+
+def _definition(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    if name in LEAVES:
+        return {"t": LEAVES[name]}
+    facts: dict[str, Any] = {"f": {field: _field(part) for field, part in schema.get("properties", {}).items()}}
+    if required := schema.get("required"):
+        facts["q"] = required
+    if map_type := schema.get("x-kubernetes-map-type"):
+        facts["mt"] = map_type
+    if gvks := schema.get("x-kubernetes-group-version-kind"):
+        facts["k"] = [[gvk["group"], gvk["version"], gvk["kind"]] for gvk in gvks]
+    if unions := schema.get("x-kubernetes-unions"):
+        facts["un"] = unions
+    return facts
+
+
+def _field(schema: dict[str, Any]) -> str | dict[str, Any]:
+    target = reference(schema)
+    kinds = schema.get("type", "object")
+    kind = kinds[0] if isinstance(kinds, list) else kinds
+    facts: dict[str, Any] = {}
+    if target:
+        facts["t"] = "@" + short(target)
+    elif kind == "array":
+        facts["t"] = "array"
+        facts["i"] = _field(schema["items"])
+    elif kind == "object":
+        values = schema.get("additionalProperties")
+        facts["t"] = "map" if values else "any"
+        if values:
+            facts["v"] = _field(values)
+    elif schema.get("format") == "byte":
+        facts["t"] = "bytes"
+    else:
+        facts["t"] = kind + (f"/{schema['format']}" if "format" in schema else "")
+    for key, source in (
+        ("lt", "x-kubernetes-list-type"),
+        ("lk", "x-kubernetes-list-map-keys"),
+        ("mt", "x-kubernetes-map-type"),
+        ("ps", "x-kubernetes-patch-strategy"),
+        ("pk", "x-kubernetes-patch-merge-key"),
+        ("d", "default"),
+    ):
+        if source in schema:
+            facts[key] = schema[source]
+    return facts["t"] if len(facts) == 1 else facts
+
+
+def _descriptions(schema: dict[str, Any]) -> dict[str, str]:
+    """Field -> text; "" -> the definition's own text."""
+    texts = {"": schema.get("description", "")}
+    for field, part in schema.get("properties", {}).items():
+        if "description" in part:
+            texts[field] = part["description"]
+    return texts
