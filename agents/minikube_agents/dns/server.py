@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import dnslib
-from minikube_api.client.informers import InformerFactory
 
 from minikube_agents.dns import forwarding, records, wire
 from minikube_agents.dns.zone import InformerZone
 from minikube_api.client.client import Client
+from minikube_api.client.informers import InformerFactory
 
 log = logging.getLogger(__name__)
 

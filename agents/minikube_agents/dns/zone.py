@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from minikube_api.client.informers import InformerFactory
-from minikube_api.schema.typed.discovery_k8s_io_v1 import EndpointSlice
+from minikube_api.schema.typed.discovery_v1 import EndpointSlice
 
 from minikube_agents.dns.records import EndpointInfo, PortInfo, ServiceInfo
 from minikube_api.schema.typed.core_v1 import Namespace, Service
@@ -24,9 +24,9 @@ class InformerZone:
         self.services = factory.informer(Service)
         self.slices = factory.informer(EndpointSlice)
         self.namespaces = factory.informer(Namespace)
-        self.services.add_index("dns-cluster-ip", lambda s: s.spec.clusterIPs if s.spec else ())
+        self.services.add_index("dns-cluster-ip", lambda s: s.spec.clusterIPs)
         self.slices.add_index("dns-service", _service_of)
-        self.slices.add_index("dns-address", lambda s: [a for e in s.endpoints for a in e.addresses])
+        self.slices.add_index("dns-address", lambda s: [a for e in s.endpoints or () for a in e.addresses or ()])
         for informer in (self.services, self.slices, self.namespaces):
             informer.on_add(lambda obj: self._changed())
             informer.on_update(lambda old, new: self._changed())
@@ -56,8 +56,7 @@ class InformerZone:
 
     def _info(self, service: Service) -> ServiceInfo:
         spec = service.spec
-        assert service.metadata is not None
-        name, namespace = service.metadata.name or "", service.metadata.namespace or ""
+            name, namespace = service.metadata.name or "", service.metadata.namespace or ""
         if spec is None:
             return ServiceInfo(name, namespace)
         if spec.type == "ExternalName":
@@ -70,20 +69,19 @@ class InformerZone:
 
     def _endpoints(self, namespace: str, name: str) -> tuple[EndpointInfo, ...]:
         found: dict[tuple[str, str], EndpointInfo] = {}
-        slices = sorted(self.slices.index("dns-service", f"{namespace}/{name}"), key=lambda s: s.metadata.name)
+        slices = sorted(self.slices.index("dns-service", f"{namespace}/{name}"), key=lambda s: s.metadata.name or "")
         for piece in slices:
             if piece.addressType not in ("IPv4", "IPv6"):
                 continue
-            ports = tuple(PortInfo(p.name or "", p.protocol or "TCP", p.port or 0) for p in piece.ports)
-            for endpoint in piece.endpoints:
-                if endpoint.conditions is not None and endpoint.conditions.ready is False:
+            ports = tuple(PortInfo(p.name or "", p.protocol or "TCP", p.port or 0) for p in piece.ports or ())
+            for endpoint in piece.endpoints or ():
+                if endpoint.conditions.ready is False:
                     continue
-                for ip in endpoint.addresses:
+                for ip in endpoint.addresses or ():
                     found.setdefault((ip, endpoint.hostname or ""), EndpointInfo(ip, endpoint.hostname or "", ports))
         return tuple(found.values())
 
 
 def _service_of(piece: EndpointSlice) -> list[str]:
-    assert piece.metadata is not None
     name = piece.metadata.labels.get(SERVICE_NAME_LABEL)
     return [f"{piece.metadata.namespace}/{name}"] if name else []
