@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from minikube_api.meta.errors import FieldError
@@ -56,7 +57,7 @@ class Strategy:
         return []
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Column:
     """A column of the server-side Table: `type` integer|number|string|boolean|date, `priority` 0 = shown without -o wide."""
 
@@ -64,7 +65,16 @@ class Column:
     type: str
     format: str = ""
     priority: int = 0
-    description: str = ""
+    #: the text, or a function that finds it (most descriptions are those of a field, which the schema knows)
+    text: str | Callable[[], str] = ""
+
+    @cached_property
+    def description(self) -> str:
+        return self.text if isinstance(self.text, str) else self.text()
+
+
+def no_row_conditions(obj: Object) -> list[dict[str, Any]]:
+    return []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,10 +106,16 @@ class Resource:
     columns: tuple[Column, ...] = ()
     #: cells of one Table row, in the order of `columns`; `now` in seconds since the epoch
     cells: Callable[[Object, float], list[Any]]
+    #: conditions of a Table row (Pods that ended: `Completed`)
+    row_conditions: Callable[[Object], list[dict[str, Any]]] = no_row_conditions
     #: field selector keys of the kind beyond metadata.name / metadata.namespace -> value of this object
     selectable_fields: Callable[[Object], dict[str, str]]
-    #: names of the selectable fields above (others: 400 "field label not supported: X")
+    #: names of the selectable fields above; `field_label_problem` words what happens to others
     selectable_names: frozenset[str] = frozenset()
+    #: metadata fields that selectors may name (Namespace and Node: the name alone)
+    selectable_metadata: frozenset[str] = frozenset({"metadata.name", "metadata.namespace"})
+    #: message for an unknown field label, `{}` = the label; "" = that of kinds with metadata fields only
+    field_label_message: str = ""
     #: store key prefix without namespace and name: `/registry/pods/`, `/registry/deployments.apps/`; shared by versions of a kind
     storage_prefix: str
     #: (group, version) that the stored bytes are in
@@ -116,6 +132,14 @@ class Resource:
     @property
     def schema(self) -> Schema:
         return self.load_schema()
+
+    def field_label_problem(self, label: str) -> str | None:
+        """None when field selectors may name `label`, else the message of the 400."""
+        if label in self.selectable_metadata or label in self.selectable_names:
+            return None
+        if self.field_label_message:
+            return self.field_label_message.format(label)
+        return f'"{label}" is not a known field selector: only "metadata.name", "metadata.namespace"'
 
     def key(self, namespace: str, name: str) -> str:
         """The store key of an object; `namespace` is ignored for cluster-scoped kinds."""

@@ -1,0 +1,226 @@
+"""Kinds served in two versions that share one storage: autoscalers (v1 and v2) and Events (core and events.k8s.io).
+
+Sources: pkg/apis/autoscaling/v1/conversion.go, pkg/apis/events/v1/conversion.go. Functions take a tree they own and give a tree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+Object = dict[str, Any]
+Convert = Callable[[Object], Object]
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """`storage_version` None: the served version itself is stored."""
+
+    storage_version: tuple[str, str] | None = None
+    to_storage: Convert | None = None
+    from_storage: Convert | None = None
+
+
+IDENTITY = Conversion()
+
+_EVENT_FIELDS = (
+    ("message", "note"), ("involvedObject", "regarding"), ("source", "deprecatedSource"),
+    ("firstTimestamp", "deprecatedFirstTimestamp"), ("lastTimestamp", "deprecatedLastTimestamp"),
+    ("count", "deprecatedCount"), ("reportingComponent", "reportingController"),
+)  # fmt: skip
+_TO_CORE = {new: core for core, new in _EVENT_FIELDS}
+_FROM_CORE = dict(_EVENT_FIELDS)
+
+
+def event_to_core(obj: Object) -> Object:
+    core = {_TO_CORE.get(key, key): value for key, value in obj.items()}
+    core["apiVersion"] = "v1"
+    # core/v1 always writes these
+    for name in ("firstTimestamp", "lastTimestamp", "eventTime"):
+        core.setdefault(name, None)
+    for name in ("reportingComponent", "reportingInstance"):
+        core.setdefault(name, "")
+    core.setdefault("source", {})
+    return core
+
+
+def event_from_core(obj: Object) -> Object:
+    event = {_FROM_CORE.get(key, key): value for key, value in obj.items()}
+    event["apiVersion"] = "events.k8s.io/v1"
+    for name in ("reportingController", "reportingInstance", "note"):
+        if not event.get(name):
+            event.pop(name, None)
+    return event
+
+
+_METRICS, _CURRENT, _BEHAVIOR, _CONDITIONS = (
+    f"autoscaling.alpha.kubernetes.io/{name}" for name in ("metrics", "current-metrics", "behavior", "conditions")
+)
+_SOURCES = ("resource", "containerResource", "pods", "object", "external")
+
+
+def autoscaler_to_v2(obj: Object) -> Object:
+    """targetCPUUtilizationPercentage becomes a Resource metric; what v1 cannot say comes back out of its annotations."""
+    meta = dict(obj.get("metadata") or {})
+    annotations = dict(meta.get("annotations") or {})
+    spec, status = dict(obj.get("spec") or {}), dict(obj.get("status") or {})
+    percentage = spec.pop("targetCPUUtilizationPercentage", None)
+    current = status.pop("currentCPUUtilizationPercentage", None)
+    metrics = []
+    if percentage is not None:
+        metrics.append(_cpu("target", {"type": "Utilization", "averageUtilization": percentage}))
+    metrics += [_target_to_v2(metric) for metric in _taken(annotations, _METRICS) or ()]
+    if metrics:
+        spec["metrics"] = metrics
+    if behavior := _taken(annotations, _BEHAVIOR):
+        spec["behavior"] = _cased(behavior, str.lower)
+    statuses = [_status_to_v2(metric) for metric in _taken(annotations, _CURRENT) or ()]
+    if not statuses and current is not None:
+        statuses = [_cpu("current", {"averageUtilization": current})]
+    status["currentMetrics"] = statuses or None
+    if conditions := _taken(annotations, _CONDITIONS):
+        status["conditions"] = conditions
+    if annotations:
+        meta["annotations"] = annotations
+    else:
+        meta.pop("annotations", None)
+    if not status.get("currentReplicas"):
+        status.pop("currentReplicas", None)
+    status.setdefault("desiredReplicas", 0)
+    return {**obj, "apiVersion": "autoscaling/v2", "metadata": meta, "spec": spec, "status": status}
+
+
+def autoscaler_to_v1(obj: Object) -> Object:
+    meta = dict(obj.get("metadata") or {})
+    annotations = dict(meta.get("annotations") or {})
+    spec, status = dict(obj.get("spec") or {}), dict(obj.get("status") or {})
+    others = []
+    for metric in spec.pop("metrics", None) or ():
+        target = (metric.get("resource") or {}).get("target") or {}
+        is_cpu = metric.get("type") == "Resource" and metric["resource"].get("name") == "cpu"
+        if is_cpu and target.get("averageUtilization") is not None:
+            spec["targetCPUUtilizationPercentage"] = target["averageUtilization"]
+        else:
+            others.append(_target_to_v1(metric))
+    behavior = spec.pop("behavior", None)
+    current = status.pop("currentMetrics", None) or []
+    for metric in current:
+        resource = metric.get("resource") or {}
+        utilization = (resource.get("current") or {}).get("averageUtilization")
+        if metric.get("type") == "Resource" and resource.get("name") == "cpu" and utilization is not None:
+            status["currentCPUUtilizationPercentage"] = utilization
+    conditions = status.pop("conditions", None)
+    for key, value in ((_METRICS, others), (_CURRENT, [_status_to_v1(m) for m in current]), (_CONDITIONS, conditions)):
+        if value:
+            annotations[key] = orjson.dumps(value).decode()
+    if behavior:
+        annotations[_BEHAVIOR] = orjson.dumps(_cased(behavior, str.upper)).decode()
+    if annotations:
+        meta["annotations"] = annotations
+    status.setdefault("currentReplicas", 0)
+    status.setdefault("desiredReplicas", 0)
+    return {**obj, "apiVersion": "autoscaling/v1", "metadata": meta, "spec": spec, "status": status}
+
+
+def _cpu(field: str, value: Object) -> Object:
+    return {"type": "Resource", "resource": {"name": "cpu", field: value}}
+
+
+def _taken(annotations: Object, key: str) -> Any:
+    text = annotations.pop(key, None)
+    try:
+        return orjson.loads(text) if text else None
+    except orjson.JSONDecodeError:
+        # as the apiserver's conversion: an annotation that is no JSON says nothing
+        return None
+
+
+def _cased(tree: Any, change: Callable[[str], str]) -> Any:
+    """The behaviour annotation holds the internal type: same names with a capital first letter."""
+    if isinstance(tree, dict):
+        return {change(key[0]) + key[1:]: _cased(value, change) for key, value in tree.items() if value is not None}
+    return [_cased(item, change) for item in tree] if isinstance(tree, list) else tree
+
+
+#: names of target values in v1's annotation (autoscaling/v1 MetricSpec), per source
+_V1_TARGETS = {
+    "resource": {"averageUtilization": "targetAverageUtilization", "averageValue": "targetAverageValue"},
+    "containerResource": {"averageUtilization": "targetAverageUtilization", "averageValue": "targetAverageValue"},
+    "pods": {"averageValue": "targetAverageValue"},
+    "object": {"value": "targetValue", "averageValue": "averageValue"},
+    "external": {"value": "targetValue", "averageValue": "targetAverageValue"},
+}
+_V1_CURRENTS = {
+    "resource": {"averageUtilization": "currentAverageUtilization", "averageValue": "currentAverageValue"},
+    "containerResource": {"averageUtilization": "currentAverageUtilization", "averageValue": "currentAverageValue"},
+    "pods": {"averageValue": "currentAverageValue"},
+    "object": {"value": "currentValue", "averageValue": "averageValue"},
+    "external": {"value": "currentValue", "averageValue": "currentAverageValue"},
+}
+_TARGET_TYPES = (("averageUtilization", "Utilization"), ("averageValue", "AverageValue"), ("value", "Value"))
+
+
+def _to_v1(metric: Object, value_field: str, names: dict[str, dict[str, str]]) -> Object:
+    result: Object = {"type": metric.get("type", "")}
+    for source in _SOURCES:
+        if not (found := metric.get(source)):
+            continue
+        flat = {key: value for key, value in found.items() if key in ("name", "container")}
+        identifier = found.get("metric") or {}
+        if identifier:
+            flat["metricName"] = identifier.get("name", "")
+            selector_name = "metricSelector" if source == "external" else "selector"
+            if identifier.get("selector") is not None:
+                flat[selector_name] = identifier["selector"]
+        if "describedObject" in found:
+            flat["target"] = found["describedObject"]
+        values = found.get(value_field) or {}
+        flat |= {names[source][key]: values[key] for key in names[source] if values.get(key) is not None}
+        result[source] = flat
+    return result
+
+
+def _to_v2(metric: Object, value_field: str, names: dict[str, dict[str, str]]) -> Object:
+    result: Object = {"type": metric.get("type", "")}
+    for source in _SOURCES:
+        if not (flat := metric.get(source)):
+            continue
+        found: Object = {key: value for key, value in flat.items() if key in ("name", "container")}
+        if "metricName" in flat:
+            found["metric"] = {"name": flat["metricName"]}
+            selector = flat.get("metricSelector" if source == "external" else "selector")
+            if selector is not None:
+                found["metric"]["selector"] = selector
+        if "target" in flat:
+            found["describedObject"] = flat["target"]
+        values = {key: flat[name] for key, name in names[source].items() if flat.get(name) is not None}
+        if value_field == "target":
+            values["type"] = next((type_ for key, type_ in _TARGET_TYPES if key in values), "Value")
+        found[value_field] = values
+        result[source] = found
+    return result
+
+
+def _target_to_v1(metric: Object) -> Object:
+    return _to_v1(metric, "target", _V1_TARGETS)
+
+
+def _target_to_v2(metric: Object) -> Object:
+    return _to_v2(metric, "target", _V1_TARGETS)
+
+
+def _status_to_v1(metric: Object) -> Object:
+    return _to_v1(metric, "current", _V1_CURRENTS)
+
+
+def _status_to_v2(metric: Object) -> Object:
+    return _to_v2(metric, "current", _V1_CURRENTS)
+
+
+BY_RESOURCE: dict[tuple[str, str, str], Conversion] = {
+    ("events.k8s.io", "v1", "events"): Conversion(("", "v1"), event_to_core, event_from_core),
+    ("autoscaling", "v1", "horizontalpodautoscalers"): Conversion(("autoscaling", "v2"), autoscaler_to_v2, autoscaler_to_v1),
+}
