@@ -2,9 +2,9 @@
 
 Run by hand, never imported at run time:
 
-    python -m minikube_api.schema.generate --schemas kubernetes_validate-*.whl --kubectl kubectl --facts DIRECTORY
+    python -m minikube_api.schema.generate --schemas kubernetes_validate-*.whl --program kubectl --program helm --facts DIRECTORY
 
-Inputs: the JSON schemas of a Kubernetes release (PyPI `kubernetes-validate`), a kubectl binary (its Go type information
+Inputs: the JSON schemas of a Kubernetes release (PyPI `kubernetes-validate`), programs in Go that hold the API's types (their type information
 says what the schemas do not: pointers, omitempty, protobuf field numbers) and `resources.tsv`, `columns.json` (read off a
 server).
 """

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from minikube_api.schema.generate.gofacts import FieldFacts, Structs, fields_of
 from minikube_api.schema.generate.sources import ResourceLine, kind_definitions, reference
 from minikube_api.schema.typed import module_name
 
@@ -32,56 +32,33 @@ BODIES = ("Status", "DeleteOptions", "LabelSelector", "ListMeta", "Condition")
 META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 #: identity of an object: always a string, "" when absent
 IDENTITY = {"name", "namespace", "uid", "resourceVersion"}
-#: optional structs that are no pointers in Go, so never None here either
-VALUE_STRUCTS = {
-    "DeploymentSpec.strategy", "DaemonSetSpec.updateStrategy", "StatefulSetSpec.updateStrategy", "Container.resources",
-    "EphemeralContainer.resources", "PersistentVolumeClaimSpec.resources", "ServiceStatus.loadBalancer",
-    "IngressStatus.loadBalancer", "NodeStatus.daemonEndpoints", "NodeDaemonEndpoints.kubeletEndpoint",
-    "ContainerStatus.state", "ContainerStatus.lastState", "Endpoint.conditions", "Event.source", "JobTemplateSpec.spec",
-}  # fmt: skip
-#: required lists that validation keeps from being null
+#: lists that Go would write as null when nil, but validation never lets be nil
 NEVER_NULL = {"PodSpec.containers", "NodeSelector.nodeSelectorTerms"}
-#: optional in the schema, yet Go writes null when nil
-NULLABLE = {"Role.rules", "ClusterRole.rules", "EndpointSlice.ports", "EndpointSlice.endpoints"}
 BUILTIN_NAMES = {"bool", "int", "str", "float", "bytes", "dict", "tuple"}
 
 
-def write(directory: Path, schemas: dict[str, dict[str, Any]], lines: list[ResourceLine]) -> None:
+def write(directory: Path, schemas: dict[str, dict[str, Any]], lines: list[ResourceLine], structs: Structs) -> None:
     """Write a module per group version that serves a kind of `lines`, with every struct those kinds reach."""
-    kinds = kind_definitions(schemas)
-    apis: dict[str, tuple[str, str, str, str, bool]] = {}
-    for line in lines:
-        group, version, kind = line.body
-        definition = kinds.get((group, version, kind))
-        if definition is None:  # PodExecOptions and the like are query parameters, no bodies
-            continue
-        is_main = "/" not in line.resource
-        if is_main or definition not in apis:
-            apis[definition] = (group, version, kind, line.resource if is_main else "", line.scope == "Namespaced")
-    wanted = _reachable(schemas, [*apis, *(META + body for body in BODIES)])
+    writer = _Writer(schemas, _apis(schemas, lines), {name: fields_of(name, structs) or {} for name in schemas})
     modules: dict[str, list[str]] = {}
-    for definition in sorted(wanted):
+    for definition in sorted(writer.reachable()):
         modules.setdefault(_module_of(definition), []).append(definition)
     for old in directory.glob("*_v*.py"):
         old.unlink()
     for module, names in modules.items():
-        (directory / f"{module}.py").write_text(_module(module, names, schemas, apis))
+        (directory / f"{module}.py").write_text(writer.module(module, names))
 
 
-def _reachable(schemas: dict[str, dict[str, Any]], roots: Iterable[str]) -> set[str]:
-    seen: set[str] = set()
-    queue = list(roots)
-    while queue:
-        name = queue.pop()
-        if name in seen or name in SCALARS:
-            continue
-        seen.add(name)
-        for field, schema in schemas[name].get("properties", {}).items():
-            if field == "managedFields":
-                continue
-            parts = (schema, schema.get("items", {}), schema.get("additionalProperties", {}))
-            queue.extend(reference(part) for part in parts if reference(part))
-    return seen
+def _apis(schemas: dict[str, dict[str, Any]], lines: list[ResourceLine]) -> dict[str, tuple[str, str, str, str, bool]]:
+    """Definition -> arguments of its `Kind`. PodExecOptions and the like are query parameters and have no body."""
+    kinds = kind_definitions(schemas)
+    apis: dict[str, tuple[str, str, str, str, bool]] = {}
+    for line in lines:
+        definition = kinds.get(line.body)
+        is_main = "/" not in line.resource
+        if definition is not None and (is_main or definition not in apis):
+            apis[definition] = (*line.body, line.resource if is_main else "", line.scope == "Namespaced")
+    return apis
 
 
 def _module_of(definition: str) -> str:
@@ -89,141 +66,151 @@ def _module_of(definition: str) -> str:
     return module_name(package.rsplit(".", 1)[-1], version)
 
 
-def _module(module: str, names: list[str], schemas: dict[str, Any], apis: dict[str, Any]) -> str:
-    imports: set[str] = set()
-    bodies = [_struct(module, name, schemas, apis.get(name), imports) for name in _value_order(module, names, schemas)]
-    text = "\n".join(bodies)
-    lines = [HEADER.format(title=module), "from __future__ import annotations\n"]
-    typing = [name for name in ("Any", "ClassVar") if re.search(rf"\b{name}\b", text)]
-    if typing:
-        lines.append(f"from typing import {', '.join(typing)}\n")
-    bases = [name for name in ("Kind", "Object", "Struct") if re.search(rf"\b{name}\b", text)]
-    lines.append(f"from minikube_api.schema.typed import {', '.join([*sorted(imports), *bases])}\n")
-    lines.extend(f"_{name} = {name}" for name in sorted(BUILTIN_NAMES) if re.search(rf"\b_{name}\b", text))
-    return "\n".join(lines) + "\n\n" + text
-
-
-def _value_order(module: str, names: list[str], schemas: dict[str, Any]) -> list[str]:
-    """Structs whose empty value is a default of another one come first."""
-    ordered: list[str] = []
-
-    def visit(name: str) -> None:
-        if name in ordered:
-            return
-        for field, schema in schemas[name].get("properties", {}).items():
-            target = reference(schema)
-            if target in names and target != name and _is_value(name, field, schemas[name]):
-                visit(target)
-        ordered.append(name)
-
-    for name in names:
-        visit(name)
-    return ordered
-
-
-def _is_value(definition: str, field: str, schema: dict[str, Any]) -> bool:
-    """Whether an optional struct field is never None: metadata, spec, status of objects and templates, VALUE_STRUCTS."""
-    struct = definition.rsplit(".", 1)[-1]
-    if f"{struct}.{field}" in VALUE_STRUCTS or field == "metadata":
-        return True
-    is_object = "x-kubernetes-group-version-kind" in schema or struct.endswith("TemplateSpec")
-    return is_object and field in ("spec", "status")
-
-
-def _empty_is_valid(definition: str, schemas: dict[str, Any]) -> bool:
-    """Whether the struct can be made without arguments."""
-    schema = schemas[definition]
-    for name in schema.get("required", ()):
-        target = reference(schema["properties"][name])
-        if target and target not in SCALARS and name != "metadata":
-            return False
-    return all(
-        _empty_is_valid(reference(part), schemas)
-        for name, part in schema.get("properties", {}).items()
-        if _is_value(definition, name, schema) and reference(part) not in ("", *SCALARS)
-    )
-
-
-def _struct(module: str, definition: str, schemas: dict[str, Any], api: Any, imports: set[str]) -> str:
-    schema = schemas[definition]
-    name = definition.rsplit(".", 1)[-1]
-    properties = schema.get("properties", {})
-    rename: dict[str, str] = {}
-    lines: list[str] = []
-    shadowed = {field for field in properties if field in BUILTIN_NAMES}
-    for field, part in properties.items():
-        if field == "managedFields" or (api and field in ("apiVersion", "kind")):
-            continue
-        attribute = _attribute(field)
-        if attribute != field:
-            rename[attribute] = field
-        annotation, default = _field(module, definition, field, part, schemas, imports)
-        for builtin in shadowed:
-            annotation = re.sub(rf"\b{builtin}\b", f"_{builtin}", annotation)
-        lines.append(f"    {attribute}: {annotation}{default}")
-    base = "Object" if api else "Struct"
-    options = "frozen=True, kw_only=True" + (f", rename={rename!r}" if rename else "")
-    head = [f"class {name}({base}, {options}):"]
-    if api:
-        head.append(f"    API: ClassVar[Kind] = Kind{api!r}")
-    return "\n".join([*head, *(lines or ([] if api else ["    pass"]))]) + "\n"
-
-
 def _attribute(field: str) -> str:
     name = field.lstrip("$").replace("-", "_")
     return name + "_" if keyword.iskeyword(name) else name
 
 
-def _type(module: str, schema: dict[str, Any], imports: set[str]) -> str:
-    target = reference(schema)
-    if target in SCALARS:
-        imports.discard("")
-        return SCALARS[target]
-    if target:
-        home = _module_of(target)
-        struct = target.rsplit(".", 1)[-1]
-        if home == module:
-            return struct
-        imports.add(home)
-        return f"{home}.{struct}"
-    kinds = schema.get("type", "object")
-    kind = kinds[0] if isinstance(kinds, list) else kinds
-    if kind == "array":
-        return f"tuple[{_type(module, schema['items'], imports)}, ...]"
-    if kind == "object":
-        values = schema.get("additionalProperties")
-        return f"dict[str, {_type(module, values, imports)}]" if values else "Any"
-    if kind == "string" and schema.get("format") == "byte":
-        return "bytes"
-    return {"string": "str", "integer": "int", "boolean": "bool", "number": "float"}[kind]
+class _Writer:
+    def __init__(self, schemas: dict[str, Any], apis: dict[str, Any], go: dict[str, dict[str, FieldFacts]]) -> None:
+        self._schemas = schemas
+        self._apis = apis
+        self._go = go
+        self._imports: set[str] = set()
+        self._module = ""
 
+    def reachable(self) -> set[str]:
+        seen: set[str] = set()
+        queue = [*self._apis, *(META + body for body in BODIES)]
+        while queue:
+            name = queue.pop()
+            if name in seen or name in SCALARS:
+                continue
+            seen.add(name)
+            for schema in self._properties(name).values():
+                parts = (schema, schema.get("items", {}), schema.get("additionalProperties", {}))
+                queue.extend(reference(part) for part in parts if reference(part))
+        return seen
 
-def _field(
-    module: str, definition: str, field: str, schema: dict[str, Any], schemas: dict[str, Any], imports: set[str]
-) -> tuple[str, str]:
-    """(annotation, ` = default` or "")."""
-    struct = definition.rsplit(".", 1)[-1]
-    required = field in schemas[definition].get("required", ())
-    annotation = _type(module, schema, imports)
-    if annotation.startswith("tuple["):
-        nullable = f"{struct}.{field}" in NULLABLE or (required and f"{struct}.{field}" not in NEVER_NULL)
-        return annotation + (" | None" if nullable else ""), " = ()"
-    if annotation.startswith("dict["):
-        return annotation, " = {}"
-    if annotation == "Any":
-        return "Any", " = None"
-    target = reference(schema)
-    if target and target not in SCALARS:
-        if required and field != "metadata":
-            return annotation, ""
-        if _is_value(definition, field, schemas[definition]):
-            return annotation, f" = {annotation}()" if _empty_is_valid(target, schemas) else ""
+    def module(self, module: str, names: list[str]) -> str:
+        self._module, self._imports = module, set()
+        text = "\n".join(self._struct(name) for name in self._value_order(names))
+        lines = [HEADER.format(title=module), "from __future__ import annotations\n"]
+        typing = [name for name in ("Any", "ClassVar") if re.search(rf"\b{name}\b", text)]
+        if typing:
+            lines.append(f"from typing import {', '.join(typing)}\n")
+        bases = [name for name in ("Kind", "Object", "Struct") if re.search(rf"\b{name}\b", text)]
+        lines.append(f"from minikube_api.schema.typed import {', '.join([*bases, *sorted(self._imports)])}\n")
+        lines.extend(f"_{name} = {name}" for name in sorted(BUILTIN_NAMES) if re.search(rf"\b_{name}\b", text))
+        return "\n".join(lines) + "\n\n" + text
+
+    def _properties(self, definition: str) -> dict[str, Any]:
+        hidden = {"managedFields", *(("apiVersion", "kind") if definition in self._apis else ())}
+        properties = self._schemas[definition].get("properties", {})
+        return {field: schema for field, schema in properties.items() if field not in hidden}
+
+    def _value_order(self, names: list[str]) -> list[str]:
+        """Structs whose empty value is a default of another one come first."""
+        ordered: list[str] = []
+
+        def visit(name: str) -> None:
+            if name in ordered:
+                return
+            for field, schema in self._properties(name).items():
+                target = reference(schema)
+                if target in names and target != name and self._is_value(name, field):
+                    visit(target)
+            ordered.append(name)
+
+        for name in names:
+            visit(name)
+        return ordered
+
+    def _is_value(self, definition: str, field: str) -> bool:
+        """Whether a struct field is never None: Go always writes it, or it is the metadata, spec or status of a kind."""
+        facts = self._go[definition].get(field)
+        if field == "metadata" or (facts is not None and facts.is_value_struct):
+            return True
+        return definition in self._apis and field in ("spec", "status")
+
+    def _empty_is_valid(self, definition: str) -> bool:
+        """Whether the struct can be made without arguments."""
+        for field, schema in self._properties(definition).items():
+            target = reference(schema)
+            if not target or target in SCALARS:
+                continue
+            required = field in self._schemas[definition].get("required", ()) and field != "metadata"
+            if required or (self._is_value(definition, field) and not self._empty_is_valid(target)):
+                return False
+        return True
+
+    def _struct(self, definition: str) -> str:
+        properties = self._properties(definition)
+        rename = {_attribute(field): field for field in properties if _attribute(field) != field}
+        shadowed = BUILTIN_NAMES & set(properties)
+        base = "Object" if definition in self._apis else "Struct"
+        options = "frozen=True, kw_only=True"
+        if rename:
+            options += ", rename={" + ", ".join(f"\n    {name!r}: {field!r}" for name, field in rename.items()) + "}"
+        lines = [f"class {definition.rsplit('.', 1)[-1]}({base}, {options}):"]
+        if definition in self._apis:
+            lines.append(f"    API: ClassVar[Kind] = Kind{self._apis[definition]!r}")
+        for field, schema in properties.items():
+            annotation, default = self._field(definition, field, schema)
+            for builtin in shadowed:  # a field called `bool` hides the type in its class
+                annotation = re.sub(rf"\b{builtin}\b", f"_{builtin}", annotation)
+            lines.append(f"    {_attribute(field)}: {annotation}{default}")
+        if len(lines) == 1:
+            lines.append("    pass")
+        return "\n".join(lines) + "\n"
+
+    def _type(self, schema: dict[str, Any]) -> str:
+        target = reference(schema)
+        if target in SCALARS:
+            return SCALARS[target]
+        if target:
+            home = _module_of(target)
+            struct = target.rsplit(".", 1)[-1]
+            if home == self._module:
+                return struct
+            self._imports.add(home)
+            return f"{home}.{struct}"
+        kinds = schema.get("type", "object")
+        kind = kinds[0] if isinstance(kinds, list) else kinds
+        if kind == "array":
+            return f"tuple[{self._type(schema['items'])}, ...]"
+        if kind == "object":
+            values = schema.get("additionalProperties")
+            return f"dict[str, {self._type(values)}]" if values else "Any"
+        if kind == "string" and schema.get("format") == "byte":
+            return "bytes"
+        return {"string": "str", "integer": "int", "boolean": "bool", "number": "float"}[kind]
+
+    def _field(self, definition: str, field: str, schema: dict[str, Any]) -> tuple[str, str]:
+        """(annotation, ` = default` or "")."""
+        struct = definition.rsplit(".", 1)[-1]
+        required = field in self._schemas[definition].get("required", ())
+        annotation = self._type(schema)
+        target = reference(schema)
+        if annotation.startswith("tuple["):
+            facts = self._go[definition].get(field)
+            nullable = facts is not None and facts.always and f"{struct}.{field}" not in NEVER_NULL
+            return annotation + (" | None" if nullable else ""), " = ()"
+        if annotation.startswith("dict["):
+            return annotation, " = {}"
+        if annotation == "Any":
+            return "Any", " = None"
+        if target and target not in SCALARS:
+            if required and field != "metadata":
+                return annotation, ""
+            if self._is_value(definition, field):
+                return annotation, f" = {annotation}()" if self._empty_is_valid(target) else ""
+            return f"{annotation} | None", " = None"
+        if struct == "ObjectMeta" and field in IDENTITY:
+            return "str", ' = ""'
+        if required and not target.endswith("Time"):
+            return annotation, f" = {_ZERO[annotation]}"
         return f"{annotation} | None", " = None"
-    if struct == "ObjectMeta" and field in IDENTITY:
-        return "str", ' = ""'
-    if required and not target.endswith("Time"):
-        return annotation, f" = {_ZERO[annotation]}"
-    return f"{annotation} | None", " = None"
 
 
 _ZERO = {"str": '""', "int": "0", "bool": "False", "float": "0.0", "bytes": 'b""', "int | str": "0"}

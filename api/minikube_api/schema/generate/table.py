@@ -11,6 +11,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from minikube_api.schema.generate.exceptions import DEFAULTS
+from minikube_api.schema.generate.gofacts import Structs, fields_of, messages
 from minikube_api.schema.generate.sources import RELEASE, ResourceLine, kind_definitions, reference
 
 #: definitions that are a node type of their own
@@ -31,8 +33,13 @@ META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 
 
 def write(
-    directory: Path, schemas: dict[str, dict[str, Any]], lines: list[ResourceLine], columns: dict[str, list[list[Any]]]
-) -> None:
+    directory: Path,
+    schemas: dict[str, dict[str, Any]],
+    lines: list[ResourceLine],
+    columns: dict[str, list[list[Any]]],
+    structs: Structs,
+) -> list[str]:
+    """Write the tables; returns what no source knew, for the person who runs this."""
     kinds = kind_definitions(schemas)
     served = {line.body: kinds[line.body] for line in lines if line.body in kinds}
     for group, version, kind in list(served):
@@ -46,12 +53,16 @@ def write(
         "resources": [_resource(line, columns) for line in lines],
     }
     facts = [_dump(header)]
-    texts = []
+    texts: list[str] = []
+    unknown: list[str] = []
     for name in sorted(wanted):
-        facts.append(f"{short(name)}\t{_dump(_definition(name, schemas[name]))}")
+        facts.append(f"{short(name)}\t{_dump(_definition(name, schemas[name], structs, unknown))}")
         texts.append(f"{short(name)}\t{_dump(_descriptions(schemas[name]))}")
     (directory / "builtin.jsonl").write_text("\n".join(facts) + "\n")
     (directory / "descriptions.jsonl").write_text("\n".join(texts) + "\n")
+    wire = [f"{name}\t{_dump(fields)}" for name, fields in sorted(messages(wanted, structs).items())]
+    (directory / "protobuf.jsonl").write_text("\n".join(wire) + "\n")
+    return unknown
 
 
 def short(name: str) -> str:
@@ -84,10 +95,24 @@ def _resource(line: ResourceLine, columns: dict[str, list[list[Any]]]) -> list[A
     ]  # fmt: skip
 
 
-def _definition(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+def _definition(name: str, schema: dict[str, Any], structs: Structs, unknown: list[str]) -> dict[str, Any]:
     if name in LEAVES:
         return {"t": LEAVES[name]}
-    facts: dict[str, Any] = {"f": {field: _field(part) for field, part in schema.get("properties", {}).items()}}
+    properties = schema.get("properties", {})
+    go = fields_of(name, structs)
+    unknown.extend([name] if go is None else [f"{name}.{field}" for field in properties if field not in go])
+    # a schema keeps Go's order only when it is known; errors and zero values are found in it
+    order = [field for field in go or {} if field in properties]
+    order += [field for field in properties if field not in order]
+    facts: dict[str, Any] = {}
+    facts["f"] = {field: _field(properties[field], DEFAULTS.get(f"{name}.{field}")) for field in order}
+    if go is None:
+        required = schema.get("required", ())
+        facts["o"] = [field for field in order if field not in required and "$ref" not in properties[field]]
+    else:
+        known = {field: facts for field, facts in go.items() if field in properties}
+        facts["o"] = [field for field, about in known.items() if about.omit_zero]
+        facts["a"] = {field: about.zero for field, about in known.items() if about.always}
     if required := schema.get("required"):
         facts["q"] = required
     if map_type := schema.get("x-kubernetes-map-type"):
@@ -99,7 +124,7 @@ def _definition(name: str, schema: dict[str, Any]) -> dict[str, Any]:
     return facts
 
 
-def _field(schema: dict[str, Any]) -> str | dict[str, Any]:
+def _field(schema: dict[str, Any], default: Any = None) -> str | dict[str, Any]:
     target = reference(schema)
     kinds = schema.get("type", "object")
     kind = kinds[0] if isinstance(kinds, list) else kinds
@@ -124,10 +149,11 @@ def _field(schema: dict[str, Any]) -> str | dict[str, Any]:
         ("mt", "x-kubernetes-map-type"),
         ("ps", "x-kubernetes-patch-strategy"),
         ("pk", "x-kubernetes-patch-merge-key"),
-        ("d", "default"),
     ):
         if source in schema:
             facts[key] = schema[source]
+    if default is not None:
+        facts["d"] = default
     return facts["t"] if len(facts) == 1 else facts
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from minikube_api.schema.typed import meta_v1, Kind, Object, Struct
+from minikube_api.schema.typed import Kind, Object, Struct, meta_v1
 
 
 class ApplyConfiguration(Struct, frozen=True, kw_only=True):
@@ -55,6 +55,11 @@ class MutatingAdmissionPolicyBinding(Object, frozen=True, kw_only=True):
     API: ClassVar[Kind] = Kind('admissionregistration.k8s.io', 'v1', 'MutatingAdmissionPolicyBinding', 'mutatingadmissionpolicybindings', False)
     metadata: meta_v1.ObjectMeta = meta_v1.ObjectMeta()
     spec: MutatingAdmissionPolicyBindingSpec = MutatingAdmissionPolicyBindingSpec()
+
+class WebhookClientConfig(Struct, frozen=True, kw_only=True):
+    caBundle: bytes | None = None
+    service: ServiceReference | None = None
+    url: str | None = None
 
 class MutatingWebhook(Struct, frozen=True, kw_only=True):
     admissionReviewVersions: tuple[str, ...] | None = ()
@@ -138,7 +143,7 @@ class ValidatingAdmissionPolicyBindingSpec(Struct, frozen=True, kw_only=True):
     matchResources: MatchResources | None = None
     paramRef: ParamRef | None = None
     policyName: str = ""
-    validationActions: tuple[str, ...] | None = ()
+    validationActions: tuple[str, ...] = ()
 
 class ValidatingAdmissionPolicyBinding(Object, frozen=True, kw_only=True):
     API: ClassVar[Kind] = Kind('admissionregistration.k8s.io', 'v1', 'ValidatingAdmissionPolicyBinding', 'validatingadmissionpolicybindings', False)
@@ -172,8 +177,3 @@ class Validation(Struct, frozen=True, kw_only=True):
 class Variable(Struct, frozen=True, kw_only=True):
     expression: str = ""
     name: str = ""
-
-class WebhookClientConfig(Struct, frozen=True, kw_only=True):
-    caBundle: bytes | None = None
-    service: ServiceReference | None = None
-    url: str | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from minikube_api.schema.typed import meta_v1, Kind, Object, Struct
+from minikube_api.schema.typed import Kind, Object, Struct, meta_v1
 
 
 class CustomResourceColumnDefinition(Struct, frozen=True, kw_only=True):
@@ -19,6 +19,14 @@ class CustomResourceConversion(Struct, frozen=True, kw_only=True):
     strategy: str = ""
     webhook: WebhookConversion | None = None
 
+class CustomResourceDefinitionNames(Struct, frozen=True, kw_only=True):
+    categories: tuple[str, ...] = ()
+    kind: str = ""
+    listKind: str | None = None
+    plural: str = ""
+    shortNames: tuple[str, ...] = ()
+    singular: str | None = None
+
 class CustomResourceDefinitionSpec(Struct, frozen=True, kw_only=True):
     conversion: CustomResourceConversion | None = None
     group: str = ""
@@ -28,10 +36,10 @@ class CustomResourceDefinitionSpec(Struct, frozen=True, kw_only=True):
     versions: tuple[CustomResourceDefinitionVersion, ...] | None = ()
 
 class CustomResourceDefinitionStatus(Struct, frozen=True, kw_only=True):
-    acceptedNames: CustomResourceDefinitionNames | None = None
-    conditions: tuple[CustomResourceDefinitionCondition, ...] = ()
+    acceptedNames: CustomResourceDefinitionNames = CustomResourceDefinitionNames()
+    conditions: tuple[CustomResourceDefinitionCondition, ...] | None = ()
     observedGeneration: int | None = None
-    storedVersions: tuple[str, ...] = ()
+    storedVersions: tuple[str, ...] | None = ()
 
 class CustomResourceDefinition(Object, frozen=True, kw_only=True):
     API: ClassVar[Kind] = Kind('apiextensions.k8s.io', 'v1', 'CustomResourceDefinition', 'customresourcedefinitions', False)
@@ -46,14 +54,6 @@ class CustomResourceDefinitionCondition(Struct, frozen=True, kw_only=True):
     reason: str | None = None
     status: str = ""
     type: str = ""
-
-class CustomResourceDefinitionNames(Struct, frozen=True, kw_only=True):
-    categories: tuple[str, ...] = ()
-    kind: str = ""
-    listKind: str | None = None
-    plural: str = ""
-    shortNames: tuple[str, ...] = ()
-    singular: str | None = None
 
 class CustomResourceDefinitionVersion(Struct, frozen=True, kw_only=True):
     additionalPrinterColumns: tuple[CustomResourceColumnDefinition, ...] = ()
@@ -85,7 +85,17 @@ class ExternalDocumentation(Struct, frozen=True, kw_only=True):
     description: str | None = None
     url: str | None = None
 
-class JSONSchemaProps(Struct, frozen=True, kw_only=True, rename={'ref': '$ref', 'schema': '$schema', 'not_': 'not', 'x_kubernetes_embedded_resource': 'x-kubernetes-embedded-resource', 'x_kubernetes_int_or_string': 'x-kubernetes-int-or-string', 'x_kubernetes_list_map_keys': 'x-kubernetes-list-map-keys', 'x_kubernetes_list_type': 'x-kubernetes-list-type', 'x_kubernetes_map_type': 'x-kubernetes-map-type', 'x_kubernetes_preserve_unknown_fields': 'x-kubernetes-preserve-unknown-fields', 'x_kubernetes_validations': 'x-kubernetes-validations'}):
+class JSONSchemaProps(Struct, frozen=True, kw_only=True, rename={
+    'ref': '$ref', 
+    'schema': '$schema', 
+    'not_': 'not', 
+    'x_kubernetes_embedded_resource': 'x-kubernetes-embedded-resource', 
+    'x_kubernetes_int_or_string': 'x-kubernetes-int-or-string', 
+    'x_kubernetes_list_map_keys': 'x-kubernetes-list-map-keys', 
+    'x_kubernetes_list_type': 'x-kubernetes-list-type', 
+    'x_kubernetes_map_type': 'x-kubernetes-map-type', 
+    'x_kubernetes_preserve_unknown_fields': 'x-kubernetes-preserve-unknown-fields', 
+    'x_kubernetes_validations': 'x-kubernetes-validations'}):
     ref: str | None = None
     schema: str | None = None
     additionalItems: Any = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from minikube_api.schema.typed import meta_v1, Kind, Object, Struct
+from minikube_api.schema.typed import Kind, Object, Struct, meta_v1
 
 
 class APIServiceSpec(Struct, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from minikube_api.schema.typed import core_v1, meta_v1, Kind, Object, Struct
+from minikube_api.schema.typed import Kind, Object, Struct, core_v1, meta_v1
 
 
 class ControllerRevision(Object, frozen=True, kw_only=True):
@@ -92,7 +92,7 @@ class ReplicaSetSpec(Struct, frozen=True, kw_only=True):
     minReadySeconds: int | None = None
     replicas: int | None = None
     selector: meta_v1.LabelSelector
-    template: core_v1.PodTemplateSpec | None = None
+    template: core_v1.PodTemplateSpec = core_v1.PodTemplateSpec()
 
 class ReplicaSetStatus(Struct, frozen=True, kw_only=True):
     availableReplicas: int | None = None

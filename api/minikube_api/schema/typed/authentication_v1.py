@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from minikube_api.schema.typed import meta_v1, Kind, Object, Struct
+from minikube_api.schema.typed import Kind, Object, Struct, meta_v1
 
 
 class BoundObjectReference(Struct, frozen=True, kw_only=True):
@@ -13,8 +13,14 @@ class BoundObjectReference(Struct, frozen=True, kw_only=True):
     name: str | None = None
     uid: str | None = None
 
+class UserInfo(Struct, frozen=True, kw_only=True):
+    extra: dict[str, tuple[str, ...]] = {}
+    groups: tuple[str, ...] = ()
+    uid: str | None = None
+    username: str | None = None
+
 class SelfSubjectReviewStatus(Struct, frozen=True, kw_only=True):
-    userInfo: UserInfo | None = None
+    userInfo: UserInfo = UserInfo()
 
 class SelfSubjectReview(Object, frozen=True, kw_only=True):
     API: ClassVar[Kind] = Kind('authentication.k8s.io', 'v1', 'SelfSubjectReview', 'selfsubjectreviews', False)
@@ -22,7 +28,7 @@ class SelfSubjectReview(Object, frozen=True, kw_only=True):
     status: SelfSubjectReviewStatus = SelfSubjectReviewStatus()
 
 class TokenRequestSpec(Struct, frozen=True, kw_only=True):
-    audiences: tuple[str, ...] = ()
+    audiences: tuple[str, ...] | None = ()
     boundObjectRef: BoundObjectReference | None = None
     expirationSeconds: int | None = None
 
@@ -44,16 +50,10 @@ class TokenReviewStatus(Struct, frozen=True, kw_only=True):
     audiences: tuple[str, ...] = ()
     authenticated: bool | None = None
     error: str | None = None
-    user: UserInfo | None = None
+    user: UserInfo = UserInfo()
 
 class TokenReview(Object, frozen=True, kw_only=True):
     API: ClassVar[Kind] = Kind('authentication.k8s.io', 'v1', 'TokenReview', 'tokenreviews', False)
     metadata: meta_v1.ObjectMeta = meta_v1.ObjectMeta()
     spec: TokenReviewSpec
     status: TokenReviewStatus = TokenReviewStatus()
-
-class UserInfo(Struct, frozen=True, kw_only=True):
-    extra: dict[str, tuple[str, ...]] = {}
-    groups: tuple[str, ...] = ()
-    uid: str | None = None
-    username: str | None = None

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from minikube_api.schema.typed import meta_v1, Kind, Object, Struct
+from minikube_api.schema.typed import Kind, Object, Struct, meta_v1
 
+
+class MetricTarget(Struct, frozen=True, kw_only=True):
+    averageUtilization: int | None = None
+    averageValue: str | None = None
+    type: str = ""
+    value: str | None = None
 
 class ContainerResourceMetricSource(Struct, frozen=True, kw_only=True):
     container: str = ""
     name: str = ""
     target: MetricTarget
+
+class MetricValueStatus(Struct, frozen=True, kw_only=True):
+    averageUtilization: int | None = None
+    averageValue: str | None = None
+    value: str | None = None
 
 class ContainerResourceMetricStatus(Struct, frozen=True, kw_only=True):
     container: str = ""
@@ -21,6 +32,10 @@ class CrossVersionObjectReference(Struct, frozen=True, kw_only=True):
     apiVersion: str | None = None
     kind: str = ""
     name: str = ""
+
+class MetricIdentifier(Struct, frozen=True, kw_only=True):
+    name: str = ""
+    selector: meta_v1.LabelSelector | None = None
 
 class ExternalMetricSource(Struct, frozen=True, kw_only=True):
     metric: MetricIdentifier
@@ -50,7 +65,7 @@ class HorizontalPodAutoscalerSpec(Struct, frozen=True, kw_only=True):
 
 class HorizontalPodAutoscalerStatus(Struct, frozen=True, kw_only=True):
     conditions: tuple[HorizontalPodAutoscalerCondition, ...] = ()
-    currentMetrics: tuple[MetricStatus, ...] = ()
+    currentMetrics: tuple[MetricStatus, ...] | None = ()
     currentReplicas: int | None = None
     desiredReplicas: int = 0
     lastScaleTime: str | None = None
@@ -73,10 +88,6 @@ class HorizontalPodAutoscalerCondition(Struct, frozen=True, kw_only=True):
     status: str = ""
     type: str = ""
 
-class MetricIdentifier(Struct, frozen=True, kw_only=True):
-    name: str = ""
-    selector: meta_v1.LabelSelector | None = None
-
 class MetricSpec(Struct, frozen=True, kw_only=True):
     containerResource: ContainerResourceMetricSource | None = None
     external: ExternalMetricSource | None = None
@@ -92,17 +103,6 @@ class MetricStatus(Struct, frozen=True, kw_only=True):
     pods: PodsMetricStatus | None = None
     resource: ResourceMetricStatus | None = None
     type: str = ""
-
-class MetricTarget(Struct, frozen=True, kw_only=True):
-    averageUtilization: int | None = None
-    averageValue: str | None = None
-    type: str = ""
-    value: str | None = None
-
-class MetricValueStatus(Struct, frozen=True, kw_only=True):
-    averageUtilization: int | None = None
-    averageValue: str | None = None
-    value: str | None = None
 
 class ObjectMetricSource(Struct, frozen=True, kw_only=True):
     describedObject: CrossVersionObjectReference

@@ -4,8 +4,30 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from minikube_api.schema.typed import core_v1, meta_v1, Kind, Object, Struct
+from minikube_api.schema.typed import Kind, Object, Struct, core_v1, meta_v1
 
+
+class JobSpec(Struct, frozen=True, kw_only=True):
+    activeDeadlineSeconds: int | None = None
+    backoffLimit: int | None = None
+    backoffLimitPerIndex: int | None = None
+    completionMode: str | None = None
+    completions: int | None = None
+    managedBy: str | None = None
+    manualSelector: bool | None = None
+    maxFailedIndexes: int | None = None
+    parallelism: int | None = None
+    podFailurePolicy: PodFailurePolicy | None = None
+    podReplacementPolicy: str | None = None
+    selector: meta_v1.LabelSelector | None = None
+    successPolicy: SuccessPolicy | None = None
+    suspend: bool | None = None
+    template: core_v1.PodTemplateSpec
+    ttlSecondsAfterFinished: int | None = None
+
+class JobTemplateSpec(Struct, frozen=True, kw_only=True):
+    metadata: meta_v1.ObjectMeta = meta_v1.ObjectMeta()
+    spec: JobSpec
 
 class CronJobSpec(Struct, frozen=True, kw_only=True):
     concurrencyPolicy: str | None = None
@@ -27,24 +49,6 @@ class CronJob(Object, frozen=True, kw_only=True):
     metadata: meta_v1.ObjectMeta = meta_v1.ObjectMeta()
     spec: CronJobSpec
     status: CronJobStatus = CronJobStatus()
-
-class JobSpec(Struct, frozen=True, kw_only=True):
-    activeDeadlineSeconds: int | None = None
-    backoffLimit: int | None = None
-    backoffLimitPerIndex: int | None = None
-    completionMode: str | None = None
-    completions: int | None = None
-    managedBy: str | None = None
-    manualSelector: bool | None = None
-    maxFailedIndexes: int | None = None
-    parallelism: int | None = None
-    podFailurePolicy: PodFailurePolicy | None = None
-    podReplacementPolicy: str | None = None
-    selector: meta_v1.LabelSelector | None = None
-    successPolicy: SuccessPolicy | None = None
-    suspend: bool | None = None
-    template: core_v1.PodTemplateSpec
-    ttlSecondsAfterFinished: int | None = None
 
 class JobStatus(Struct, frozen=True, kw_only=True):
     active: int | None = None
@@ -72,10 +76,6 @@ class JobCondition(Struct, frozen=True, kw_only=True):
     reason: str | None = None
     status: str = ""
     type: str = ""
-
-class JobTemplateSpec(Struct, frozen=True, kw_only=True):
-    metadata: meta_v1.ObjectMeta = meta_v1.ObjectMeta()
-    spec: JobSpec
 
 class PodFailurePolicy(Struct, frozen=True, kw_only=True):
     rules: tuple[PodFailurePolicyRule, ...] | None = ()

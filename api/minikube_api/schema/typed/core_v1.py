@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from minikube_api.schema.typed import meta_v1, Kind, Object, Struct
+from minikube_api.schema.typed import Kind, Object, Struct, meta_v1
 
 
 class AWSElasticBlockStoreVolumeSource(Struct, frozen=True, kw_only=True):
@@ -44,6 +44,15 @@ class AzureFileVolumeSource(Struct, frozen=True, kw_only=True):
     readOnly: bool | None = None
     secretName: str = ""
     shareName: str = ""
+
+class ObjectReference(Struct, frozen=True, kw_only=True):
+    apiVersion: str | None = None
+    fieldPath: str | None = None
+    kind: str | None = None
+    name: str | None = None
+    namespace: str | None = None
+    resourceVersion: str | None = None
+    uid: str | None = None
 
 class Binding(Object, frozen=True, kw_only=True):
     API: ClassVar[Kind] = Kind('', 'v1', 'Binding', 'bindings', True)
@@ -194,7 +203,7 @@ class ContainerExtendedResourceRequest(Struct, frozen=True, kw_only=True):
     resourceName: str = ""
 
 class ContainerImage(Struct, frozen=True, kw_only=True):
-    names: tuple[str, ...] = ()
+    names: tuple[str, ...] | None = ()
     sizeBytes: int | None = None
 
 class ContainerPort(Struct, frozen=True, kw_only=True):
@@ -582,6 +591,19 @@ class NodeSpec(Struct, frozen=True, kw_only=True):
 class NodeDaemonEndpoints(Struct, frozen=True, kw_only=True):
     kubeletEndpoint: DaemonEndpoint = DaemonEndpoint()
 
+class NodeSystemInfo(Struct, frozen=True, kw_only=True):
+    architecture: str = ""
+    bootID: str = ""
+    containerRuntimeVersion: str = ""
+    kernelVersion: str = ""
+    kubeProxyVersion: str = ""
+    kubeletVersion: str = ""
+    machineID: str = ""
+    operatingSystem: str = ""
+    osImage: str = ""
+    swap: NodeSwapStatus | None = None
+    systemUUID: str = ""
+
 class NodeStatus(Struct, frozen=True, kw_only=True):
     addresses: tuple[NodeAddress, ...] = ()
     allocatable: dict[str, str] = {}
@@ -592,7 +614,7 @@ class NodeStatus(Struct, frozen=True, kw_only=True):
     declaredFeatures: tuple[str, ...] = ()
     features: NodeFeatures | None = None
     images: tuple[ContainerImage, ...] = ()
-    nodeInfo: NodeSystemInfo | None = None
+    nodeInfo: NodeSystemInfo = NodeSystemInfo()
     phase: str | None = None
     runtimeHandlers: tuple[NodeRuntimeHandler, ...] = ()
     volumesAttached: tuple[AttachedVolume, ...] = ()
@@ -660,31 +682,9 @@ class NodeSelectorTerm(Struct, frozen=True, kw_only=True):
 class NodeSwapStatus(Struct, frozen=True, kw_only=True):
     capacity: int | None = None
 
-class NodeSystemInfo(Struct, frozen=True, kw_only=True):
-    architecture: str = ""
-    bootID: str = ""
-    containerRuntimeVersion: str = ""
-    kernelVersion: str = ""
-    kubeProxyVersion: str = ""
-    kubeletVersion: str = ""
-    machineID: str = ""
-    operatingSystem: str = ""
-    osImage: str = ""
-    swap: NodeSwapStatus | None = None
-    systemUUID: str = ""
-
 class ObjectFieldSelector(Struct, frozen=True, kw_only=True):
     apiVersion: str | None = None
     fieldPath: str = ""
-
-class ObjectReference(Struct, frozen=True, kw_only=True):
-    apiVersion: str | None = None
-    fieldPath: str | None = None
-    kind: str | None = None
-    name: str | None = None
-    namespace: str | None = None
-    resourceVersion: str | None = None
-    uid: str | None = None
 
 class PersistentVolumeSpec(Struct, frozen=True, kw_only=True):
     accessModes: tuple[str, ...] = ()
@@ -941,14 +941,14 @@ class PodSecurityContext(Struct, frozen=True, kw_only=True):
     sysctls: tuple[Sysctl, ...] = ()
     windowsOptions: WindowsSecurityContextOptions | None = None
 
-class PodTemplate(Object, frozen=True, kw_only=True):
-    API: ClassVar[Kind] = Kind('', 'v1', 'PodTemplate', 'podtemplates', True)
-    metadata: meta_v1.ObjectMeta = meta_v1.ObjectMeta()
-    template: PodTemplateSpec | None = None
-
 class PodTemplateSpec(Struct, frozen=True, kw_only=True):
     metadata: meta_v1.ObjectMeta = meta_v1.ObjectMeta()
     spec: PodSpec = PodSpec()
+
+class PodTemplate(Object, frozen=True, kw_only=True):
+    API: ClassVar[Kind] = Kind('', 'v1', 'PodTemplate', 'podtemplates', True)
+    metadata: meta_v1.ObjectMeta = meta_v1.ObjectMeta()
+    template: PodTemplateSpec = PodTemplateSpec()
 
 class PortStatus(Struct, frozen=True, kw_only=True):
     error: str | None = None
@@ -978,7 +978,7 @@ class Probe(Struct, frozen=True, kw_only=True):
 
 class ProjectedVolumeSource(Struct, frozen=True, kw_only=True):
     defaultMode: int | None = None
-    sources: tuple[VolumeProjection, ...] = ()
+    sources: tuple[VolumeProjection, ...] | None = ()
 
 class QuobyteVolumeSource(Struct, frozen=True, kw_only=True):
     group: str | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from minikube_api.schema.typed import core_v1, meta_v1, Kind, Object, Struct
+from minikube_api.schema.typed import Kind, Object, Struct, core_v1, meta_v1
 
 
 class EndpointConditions(Struct, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from minikube_api.schema.typed import core_v1, meta_v1, Kind, Object, Struct
+from minikube_api.schema.typed import Kind, Object, Struct, core_v1, meta_v1
 
 
 class Event(Object, frozen=True, kw_only=True):
@@ -13,12 +13,12 @@ class Event(Object, frozen=True, kw_only=True):
     deprecatedCount: int | None = None
     deprecatedFirstTimestamp: str | None = None
     deprecatedLastTimestamp: str | None = None
-    deprecatedSource: core_v1.EventSource | None = None
+    deprecatedSource: core_v1.EventSource = core_v1.EventSource()
     eventTime: str | None = None
     metadata: meta_v1.ObjectMeta = meta_v1.ObjectMeta()
     note: str | None = None
     reason: str | None = None
-    regarding: core_v1.ObjectReference | None = None
+    regarding: core_v1.ObjectReference = core_v1.ObjectReference()
     related: core_v1.ObjectReference | None = None
     reportingController: str | None = None
     reportingInstance: str | None = None

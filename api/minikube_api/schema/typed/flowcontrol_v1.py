@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from minikube_api.schema.typed import meta_v1, Kind, Object, Struct
+from minikube_api.schema.typed import Kind, Object, Struct, meta_v1
 
 
 class ExemptPriorityLevelConfiguration(Struct, frozen=True, kw_only=True):
@@ -13,6 +13,9 @@ class ExemptPriorityLevelConfiguration(Struct, frozen=True, kw_only=True):
 
 class FlowDistinguisherMethod(Struct, frozen=True, kw_only=True):
     type: str = ""
+
+class PriorityLevelConfigurationReference(Struct, frozen=True, kw_only=True):
+    name: str = ""
 
 class FlowSchemaSpec(Struct, frozen=True, kw_only=True):
     distinguisherMethod: FlowDistinguisherMethod | None = None
@@ -46,7 +49,7 @@ class LimitResponse(Struct, frozen=True, kw_only=True):
 class LimitedPriorityLevelConfiguration(Struct, frozen=True, kw_only=True):
     borrowingLimitPercent: int | None = None
     lendablePercent: int | None = None
-    limitResponse: LimitResponse | None = None
+    limitResponse: LimitResponse = LimitResponse()
     nominalConcurrencyShares: int | None = None
 
 class NonResourcePolicyRule(Struct, frozen=True, kw_only=True):
@@ -79,9 +82,6 @@ class PriorityLevelConfigurationCondition(Struct, frozen=True, kw_only=True):
     status: str | None = None
     type: str | None = None
 
-class PriorityLevelConfigurationReference(Struct, frozen=True, kw_only=True):
-    name: str = ""
-
 class QueuingConfiguration(Struct, frozen=True, kw_only=True):
     handSize: int | None = None
     queueLengthLimit: int | None = None
@@ -90,7 +90,7 @@ class QueuingConfiguration(Struct, frozen=True, kw_only=True):
 class ResourcePolicyRule(Struct, frozen=True, kw_only=True):
     apiGroups: tuple[str, ...] | None = ()
     clusterScope: bool | None = None
-    namespaces: tuple[str, ...] = ()
+    namespaces: tuple[str, ...] | None = ()
     resources: tuple[str, ...] | None = ()
     verbs: tuple[str, ...] | None = ()
 

@@ -37,7 +37,8 @@ class LabelSelectorRequirement(Struct, frozen=True, kw_only=True):
     operator: str = ""
     values: tuple[str, ...] = ()
 
-class ListMeta(Struct, frozen=True, kw_only=True, rename={'continue_': 'continue'}):
+class ListMeta(Struct, frozen=True, kw_only=True, rename={
+    'continue_': 'continue'}):
     continue_: str | None = None
     remainingItemCount: int | None = None
     resourceVersion: str | None = None

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from minikube_api.schema.typed import core_v1, meta_v1, Kind, Object, Struct
+from minikube_api.schema.typed import Kind, Object, Struct, core_v1, meta_v1
 
+
+class IngressBackend(Struct, frozen=True, kw_only=True):
+    resource: core_v1.TypedLocalObjectReference | None = None
+    service: IngressServiceBackend | None = None
 
 class HTTPIngressPath(Struct, frozen=True, kw_only=True):
     backend: IngressBackend
@@ -23,7 +27,8 @@ class IPAddress(Object, frozen=True, kw_only=True):
     metadata: meta_v1.ObjectMeta = meta_v1.ObjectMeta()
     spec: IPAddressSpec
 
-class IPBlock(Struct, frozen=True, kw_only=True, rename={'except_': 'except'}):
+class IPBlock(Struct, frozen=True, kw_only=True, rename={
+    'except_': 'except'}):
     cidr: str = ""
     except_: tuple[str, ...] = ()
 
@@ -44,10 +49,6 @@ class Ingress(Object, frozen=True, kw_only=True):
     metadata: meta_v1.ObjectMeta = meta_v1.ObjectMeta()
     spec: IngressSpec = IngressSpec()
     status: IngressStatus = IngressStatus()
-
-class IngressBackend(Struct, frozen=True, kw_only=True):
-    resource: core_v1.TypedLocalObjectReference | None = None
-    service: IngressServiceBackend | None = None
 
 class IngressClassSpec(Struct, frozen=True, kw_only=True):
     controller: str | None = None
@@ -79,9 +80,13 @@ class IngressRule(Struct, frozen=True, kw_only=True):
     host: str | None = None
     http: HTTPIngressRuleValue | None = None
 
+class ServiceBackendPort(Struct, frozen=True, kw_only=True):
+    name: str | None = None
+    number: int | None = None
+
 class IngressServiceBackend(Struct, frozen=True, kw_only=True):
     name: str = ""
-    port: ServiceBackendPort | None = None
+    port: ServiceBackendPort = ServiceBackendPort()
 
 class IngressTLS(Struct, frozen=True, kw_only=True):
     hosts: tuple[str, ...] = ()
@@ -90,7 +95,7 @@ class IngressTLS(Struct, frozen=True, kw_only=True):
 class NetworkPolicySpec(Struct, frozen=True, kw_only=True):
     egress: tuple[NetworkPolicyEgressRule, ...] = ()
     ingress: tuple[NetworkPolicyIngressRule, ...] = ()
-    podSelector: meta_v1.LabelSelector | None = None
+    podSelector: meta_v1.LabelSelector = meta_v1.LabelSelector()
     policyTypes: tuple[str, ...] = ()
 
 class NetworkPolicy(Object, frozen=True, kw_only=True):
@@ -102,7 +107,8 @@ class NetworkPolicyEgressRule(Struct, frozen=True, kw_only=True):
     ports: tuple[NetworkPolicyPort, ...] = ()
     to: tuple[NetworkPolicyPeer, ...] = ()
 
-class NetworkPolicyIngressRule(Struct, frozen=True, kw_only=True, rename={'from_': 'from'}):
+class NetworkPolicyIngressRule(Struct, frozen=True, kw_only=True, rename={
+    'from_': 'from'}):
     from_: tuple[NetworkPolicyPeer, ...] = ()
     ports: tuple[NetworkPolicyPort, ...] = ()
 
@@ -121,10 +127,6 @@ class ParentReference(Struct, frozen=True, kw_only=True):
     name: str = ""
     namespace: str | None = None
     resource: str = ""
-
-class ServiceBackendPort(Struct, frozen=True, kw_only=True):
-    name: str | None = None
-    number: int | None = None
 
 class ServiceCIDRSpec(Struct, frozen=True, kw_only=True):
     cidrs: tuple[str, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from minikube_api.schema.typed import meta_v1, Kind, Object, Struct
+from minikube_api.schema.typed import Kind, Object, Struct, meta_v1
 
 
 class AggregationRule(Struct, frozen=True, kw_only=True):
@@ -15,6 +15,11 @@ class ClusterRole(Object, frozen=True, kw_only=True):
     aggregationRule: AggregationRule | None = None
     metadata: meta_v1.ObjectMeta = meta_v1.ObjectMeta()
     rules: tuple[PolicyRule, ...] | None = ()
+
+class RoleRef(Struct, frozen=True, kw_only=True):
+    apiGroup: str | None = None
+    kind: str = ""
+    name: str = ""
 
 class ClusterRoleBinding(Object, frozen=True, kw_only=True):
     API: ClassVar[Kind] = Kind('rbac.authorization.k8s.io', 'v1', 'ClusterRoleBinding', 'clusterrolebindings', False)
@@ -39,11 +44,6 @@ class RoleBinding(Object, frozen=True, kw_only=True):
     metadata: meta_v1.ObjectMeta = meta_v1.ObjectMeta()
     roleRef: RoleRef
     subjects: tuple[Subject, ...] = ()
-
-class RoleRef(Struct, frozen=True, kw_only=True):
-    apiGroup: str | None = None
-    kind: str = ""
-    name: str = ""
 
 class Subject(Struct, frozen=True, kw_only=True):
     apiGroup: str | None = None

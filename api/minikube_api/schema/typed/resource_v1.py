@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from minikube_api.schema.typed import core_v1, meta_v1, Kind, Object, Struct
+from minikube_api.schema.typed import Kind, Object, Struct, core_v1, meta_v1
 
 _bool = bool
 _int = int
 
 class AllocatedDeviceStatus(Struct, frozen=True, kw_only=True):
-    conditions: tuple[meta_v1.Condition, ...] = ()
+    conditions: tuple[meta_v1.Condition, ...] | None = ()
     data: Any = None
     device: str = ""
     driver: str = ""
@@ -18,9 +18,13 @@ class AllocatedDeviceStatus(Struct, frozen=True, kw_only=True):
     pool: str = ""
     shareID: str | None = None
 
+class DeviceAllocationResult(Struct, frozen=True, kw_only=True):
+    config: tuple[DeviceAllocationConfiguration, ...] = ()
+    results: tuple[DeviceRequestAllocationResult, ...] = ()
+
 class AllocationResult(Struct, frozen=True, kw_only=True):
     allocationTimestamp: str | None = None
-    devices: DeviceAllocationResult | None = None
+    devices: DeviceAllocationResult = DeviceAllocationResult()
     nodeSelector: core_v1.NodeSelector | None = None
 
 class CELDeviceSelector(Struct, frozen=True, kw_only=True):
@@ -66,10 +70,6 @@ class DeviceAllocationConfiguration(Struct, frozen=True, kw_only=True):
     requests: tuple[str, ...] = ()
     source: str = ""
 
-class DeviceAllocationResult(Struct, frozen=True, kw_only=True):
-    config: tuple[DeviceAllocationConfiguration, ...] = ()
-    results: tuple[DeviceRequestAllocationResult, ...] = ()
-
 class DeviceAttribute(Struct, frozen=True, kw_only=True):
     bool: _bool | None = None
     bools: tuple[_bool, ...] = ()
@@ -87,7 +87,7 @@ class DeviceCapacity(Struct, frozen=True, kw_only=True):
 class DeviceClaim(Struct, frozen=True, kw_only=True):
     config: tuple[DeviceClaimConfiguration, ...] = ()
     constraints: tuple[DeviceConstraint, ...] = ()
-    requests: tuple[DeviceRequest, ...] = ()
+    requests: tuple[DeviceRequest, ...] | None = ()
 
 class DeviceClaimConfiguration(Struct, frozen=True, kw_only=True):
     opaque: OpaqueDeviceConfiguration | None = None
@@ -180,7 +180,7 @@ class OpaqueDeviceConfiguration(Struct, frozen=True, kw_only=True):
     parameters: Any = None
 
 class ResourceClaimSpec(Struct, frozen=True, kw_only=True):
-    devices: DeviceClaim | None = None
+    devices: DeviceClaim = DeviceClaim()
 
 class ResourceClaimStatus(Struct, frozen=True, kw_only=True):
     allocation: AllocationResult | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from minikube_api.schema.typed import meta_v1, Kind, Object
+from minikube_api.schema.typed import Kind, Object, meta_v1
 
 
 class PriorityClass(Object, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from minikube_api.schema.typed import core_v1, meta_v1, Kind, Object, Struct
+from minikube_api.schema.typed import Kind, Object, Struct, core_v1, meta_v1
 
 
 class CSIDriverSpec(Struct, frozen=True, kw_only=True):
@@ -37,7 +37,7 @@ class CSINodeDriver(Struct, frozen=True, kw_only=True):
     allocatable: VolumeNodeResources | None = None
     name: str = ""
     nodeID: str = ""
-    topologyKeys: tuple[str, ...] = ()
+    topologyKeys: tuple[str, ...] | None = ()
 
 class CSIStorageCapacity(Object, frozen=True, kw_only=True):
     API: ClassVar[Kind] = Kind('storage.k8s.io', 'v1', 'CSIStorageCapacity', 'csistoragecapacities', True)
@@ -62,6 +62,10 @@ class TokenRequest(Struct, frozen=True, kw_only=True):
     audience: str = ""
     expirationSeconds: int | None = None
 
+class VolumeAttachmentSource(Struct, frozen=True, kw_only=True):
+    inlineVolumeSpec: core_v1.PersistentVolumeSpec | None = None
+    persistentVolumeName: str | None = None
+
 class VolumeAttachmentSpec(Struct, frozen=True, kw_only=True):
     attacher: str = ""
     nodeName: str = ""
@@ -78,10 +82,6 @@ class VolumeAttachment(Object, frozen=True, kw_only=True):
     metadata: meta_v1.ObjectMeta = meta_v1.ObjectMeta()
     spec: VolumeAttachmentSpec
     status: VolumeAttachmentStatus = VolumeAttachmentStatus()
-
-class VolumeAttachmentSource(Struct, frozen=True, kw_only=True):
-    inlineVolumeSpec: core_v1.PersistentVolumeSpec | None = None
-    persistentVolumeName: str | None = None
 
 class VolumeAttributesClass(Object, frozen=True, kw_only=True):
     API: ClassVar[Kind] = Kind('storage.k8s.io', 'v1', 'VolumeAttributesClass', 'volumeattributesclasses', False)
