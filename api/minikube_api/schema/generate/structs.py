@@ -151,7 +151,7 @@ class _Writer:
         base = "Object" if definition in self._apis else "Struct"
         options = "frozen=True, kw_only=True"
         if rename:
-            options += ", rename={" + ", ".join(f"\n    {name!r}: {field!r}" for name, field in rename.items()) + "}"
+            options += ", rename={" + ",".join(f"\n    {name!r}: {field!r}" for name, field in rename.items()) + "}"
         lines = [f"class {definition.rsplit('.', 1)[-1]}({base}, {options}):"]
         if definition in self._apis:
             lines.append(f"    API: ClassVar[Kind] = Kind{self._apis[definition]!r}")

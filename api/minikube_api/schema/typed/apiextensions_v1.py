@@ -86,15 +86,15 @@ class ExternalDocumentation(Struct, frozen=True, kw_only=True):
     url: str | None = None
 
 class JSONSchemaProps(Struct, frozen=True, kw_only=True, rename={
-    'ref': '$ref', 
-    'schema': '$schema', 
-    'not_': 'not', 
-    'x_kubernetes_embedded_resource': 'x-kubernetes-embedded-resource', 
-    'x_kubernetes_int_or_string': 'x-kubernetes-int-or-string', 
-    'x_kubernetes_list_map_keys': 'x-kubernetes-list-map-keys', 
-    'x_kubernetes_list_type': 'x-kubernetes-list-type', 
-    'x_kubernetes_map_type': 'x-kubernetes-map-type', 
-    'x_kubernetes_preserve_unknown_fields': 'x-kubernetes-preserve-unknown-fields', 
+    'ref': '$ref',
+    'schema': '$schema',
+    'not_': 'not',
+    'x_kubernetes_embedded_resource': 'x-kubernetes-embedded-resource',
+    'x_kubernetes_int_or_string': 'x-kubernetes-int-or-string',
+    'x_kubernetes_list_map_keys': 'x-kubernetes-list-map-keys',
+    'x_kubernetes_list_type': 'x-kubernetes-list-type',
+    'x_kubernetes_map_type': 'x-kubernetes-map-type',
+    'x_kubernetes_preserve_unknown_fields': 'x-kubernetes-preserve-unknown-fields',
     'x_kubernetes_validations': 'x-kubernetes-validations'}):
     ref: str | None = None
     schema: str | None = None
