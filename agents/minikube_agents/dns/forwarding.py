@@ -10,6 +10,7 @@ import asyncio
 import ipaddress
 import struct
 from pathlib import Path
+from typing import cast
 
 TIMEOUT = 2.0
 
@@ -40,8 +41,7 @@ class _Question(asyncio.DatagramProtocol):
         self.message, self.answer = message, answer
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        transport.sendto(self.message)
+        cast(asyncio.DatagramTransport, transport).sendto(self.message)
 
     def datagram_received(self, data: bytes, addr: object) -> None:
         if data[:2] == self.message[:2] and not self.answer.done():

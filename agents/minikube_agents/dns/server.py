@@ -13,6 +13,7 @@ import socket
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import dnslib
 
@@ -140,7 +141,7 @@ class Server:
             return tuple(wire.resource_record(r) for r in inside.records)
         question = dnslib.DNSRecord.question(target, qtype)
         try:
-            return tuple(dnslib.DNSRecord.parse(await self.forwarder.ask(question.pack())).rr)
+            return tuple(dnslib.DNSRecord.parse(await self.forwarder.ask(bytes(question.pack()))).rr)
         except (forwarding.NoUpstream, dnslib.DNSError):
             return ()
 
@@ -153,8 +154,7 @@ class _Datagrams(asyncio.DatagramProtocol):
         self.transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self.transport = transport
+        self.transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: tuple) -> None:
         kept = self.server.cached(data, tcp=False)

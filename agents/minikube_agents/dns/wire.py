@@ -90,18 +90,18 @@ def encode(
         reply.add_ar(resource_record(record))
     if any(r.rtype == dnslib.QTYPE.OPT for r in query.ar):
         reply.add_ar(dnslib.EDNS0(udp_len=4096))
-    return fit(reply.pack(), limit, reply)
+    return fit(bytes(reply.pack()), limit, reply)
 
 
 def failure(query: dnslib.DNSRecord, rcode: str) -> bytes:
     """SERVFAIL, REFUSED, NOTIMP or FORMERR for a query."""
     reply = query.reply(ra=1, aa=0)
     reply.header.rcode = getattr(dnslib.RCODE, rcode)
-    return reply.pack()
+    return bytes(reply.pack())
 
 
 def fit(message: bytes, limit: int, reply: dnslib.DNSRecord | None = None) -> bytes:
     """`message`, or its truncated form when it is longer than `limit` bytes."""
     if not limit or len(message) <= limit:
         return message
-    return (reply or dnslib.DNSRecord.parse(message)).truncate().pack()
+    return bytes((reply or dnslib.DNSRecord.parse(message)).truncate().pack())

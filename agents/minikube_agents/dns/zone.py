@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from minikube_api.client.informers import InformerFactory
-from minikube_api.schema.typed.discovery_v1 import EndpointSlice
-
 from minikube_agents.dns.records import EndpointInfo, PortInfo, ServiceInfo
+from minikube_api.client.informers import InformerFactory
 from minikube_api.schema.typed.core_v1 import Namespace, Service
+from minikube_api.schema.typed.discovery_v1 import EndpointSlice
 
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 
@@ -56,9 +55,7 @@ class InformerZone:
 
     def _info(self, service: Service) -> ServiceInfo:
         spec = service.spec
-            name, namespace = service.metadata.name or "", service.metadata.namespace or ""
-        if spec is None:
-            return ServiceInfo(name, namespace)
+        name, namespace = service.metadata.name or "", service.metadata.namespace or ""
         if spec.type == "ExternalName":
             return ServiceInfo(name, namespace, external_name=spec.externalName or "")
         ports = tuple(PortInfo(p.name or "", p.protocol or "TCP", p.port) for p in spec.ports)

@@ -40,8 +40,8 @@ table ip {table} {{
   map service-nodeports {{ type inet_proto . inet_service : verdict; }}
   map no-endpoint-services {{ type ipv4_addr . inet_proto . inet_service : verdict; }}
   map no-endpoint-nodeports {{ type inet_proto . inet_service : verdict; }}
-  chain mark-for-masquerade {{ meta mark set meta mark or {MASQUERADE_MARK} }}
-  chain reject-chain {{ reject }}
+  chain mark-for-masquerade {{ meta mark set meta mark or {MASQUERADE_MARK}; }}
+  chain reject-chain {{ reject; }}
   chain services {{
     ip daddr . meta l4proto . th dport vmap @service-ips
     {node_port_rule}
@@ -50,17 +50,17 @@ table ip {table} {{
     ip daddr . meta l4proto . th dport vmap @no-endpoint-services
     {node_port_reject}
   }}
-  chain nat-prerouting {{ type nat hook prerouting priority dstnat; jump services }}
-  chain nat-output {{ type nat hook output priority -100; jump services }}
+  chain nat-prerouting {{ type nat hook prerouting priority dstnat; jump services; }}
+  chain nat-output {{ type nat hook output priority -100; jump services; }}
   chain nat-postrouting {{
     type nat hook postrouting priority srcnat;
     meta mark & {MASQUERADE_MARK} != {MASQUERADE_MARK} return
     meta mark set meta mark xor {MASQUERADE_MARK}
     masquerade fully-random
   }}
-  chain filter-prerouting {{ type filter hook prerouting priority dstnat - 10; ct state new jump endpoints-check }}
-  chain filter-output {{ type filter hook output priority dstnat - 10; ct state new jump endpoints-check }}
-  chain from-outside {{ ip saddr != {pod_cidr} jump mark-for-masquerade }}
+  chain filter-prerouting {{ type filter hook prerouting priority -110; ct state new jump endpoints-check; }}
+  chain filter-output {{ type filter hook output priority -110; ct state new jump endpoints-check; }}
+  chain from-outside {{ ip saddr != {pod_cidr} jump mark-for-masquerade; }}
 }}
 """
 
