@@ -1,0 +1,55 @@
+"""`minictl`: the command line. Commands are imported when they run, so that `up` starts within its budget."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+import click
+
+#: command -> module that holds a click command of that name (`-` becomes `_`)
+COMMANDS = {
+    "up": "minikube_py.cli.clusters",
+    "status": "minikube_py.cli.clusters",
+    "down": "minikube_py.cli.clusters",
+}
+
+
+class Lazy(click.Group):
+    """A group whose commands are imported on use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        module = COMMANDS.get(cmd_name)
+        if module is None:
+            return None
+        return getattr(importlib.import_module(module), cmd_name.replace("-", "_"))
+
+
+@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="minikube-py", message="minictl %(version)s")
+def cli() -> None:
+    """A real Kubernetes cluster out of Python: start it, look at it, end it.
+
+    `minictl up` starts a cluster and prints the line that points kubectl at it.
+    """
+
+
+def main() -> None:
+    """Errors are one line on stderr and a non-zero exit; a broken pipe (`| head`) is no error."""
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
