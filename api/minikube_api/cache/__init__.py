@@ -11,3 +11,12 @@
 
 `entries.encode(tree)` gives the bytes to put into the store. Nothing here knows kinds, HTTP or users.
 """
+
+from minikube_api.cache.cacher import Cacher
+from minikube_api.cache.entries import Entry, encode
+from minikube_api.cache.feed import Feed
+from minikube_api.cache.renderings import Rendering
+from minikube_api.cache.requests import ListRequest, Page, Selection, WatchRequest
+from minikube_api.cache.watching import Watch
+
+__all__ = ["Cacher", "Entry", "Feed", "ListRequest", "Page", "Rendering", "Selection", "Watch", "WatchRequest", "encode"]

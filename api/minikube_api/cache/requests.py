@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from minikube_api.cache.entries import Entry
+from minikube_api.meta.selectors import FieldSelector, LabelSelector
 
 
 class Selector(Protocol):
-    """A label or field selector of `meta.selectors`. `str()` is its canonical text: equal texts select equally."""
+    """A label or field selector of `meta.selectors`: hashable; equal selectors select equally."""
 
     def matches(self, values: Mapping[str, str], /) -> bool: ...
 
@@ -20,7 +21,7 @@ class Selection:
     """Which objects: `namespace` "" = all; `name` narrows to one; None selectors select everything.
 
     `node_name` is the value that the field selector demands of spec.nodeName (watchers are indexed by it); the selector
-    itself must be in `fields` too.
+    itself must be in `fields` too. `Selection.of` fills `name` and `node_name` in.
     """
 
     namespace: str = ""
@@ -28,6 +29,22 @@ class Selection:
     node_name: str = ""
     labels: Selector | None = None
     fields: Selector | None = None
+
+    @classmethod
+    def of(cls, namespace: str, labels: LabelSelector | None, fields: FieldSelector | None, name: str = "") -> Selection:
+        """From parsed selectors; those that select everything count as none."""
+        node_name = ""
+        if fields is not None:
+            name = name or fields.exact("metadata.name") or ""
+            namespace = namespace or fields.exact("metadata.namespace") or ""
+            node_name = fields.exact("spec.nodeName") or ""
+        return cls(
+            namespace=namespace,
+            name=name,
+            node_name=node_name,
+            labels=None if labels is None or labels.everything else labels,
+            fields=None if fields is None or fields.everything else fields,
+        )
 
     def matches(self, entry: Entry) -> bool:
         if self.namespace and entry.namespace != self.namespace:
@@ -37,6 +54,10 @@ class Selection:
         if self.labels is not None and not self.labels.matches(entry.labels):
             return False
         return self.fields is None or self.fields.matches(entry.fields)
+
+    def covers(self, entry: Entry) -> bool:
+        """Namespace and name fit; selectors are not asked."""
+        return (not self.namespace or entry.namespace == self.namespace) and (not self.name or entry.name == self.name)
 
     @property
     def everything(self) -> bool:
