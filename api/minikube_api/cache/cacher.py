@@ -286,7 +286,7 @@ class Cacher:
         remaining = None if narrowed else index.count(start, end) - len(items)
         return Page(items, revision, encode_continue(items[-1].key, prefix, revision), remaining)
 
-    async def rendered(self, entries: Sequence[Entry], rendering: Rendering) -> list[bytes]:
+    async def rendered(self, entries: Sequence[Entry], rendering: Rendering) -> Sequence[bytes]:
         """The entries in a rendering, in order; gives the loop turns."""
         memo = self.feed.rendered
         bodies = []
