@@ -102,6 +102,7 @@ class _Table:
             node.items = self.field(spec["i"])
         if "v" in spec:
             node.values = self.field(spec["v"])
+        node.go_type = spec.get("g", "")
         node.list_type = spec.get("lt", "")
         node.list_map_keys = tuple(spec.get("lk", ()))
         node.patch_strategy = frozenset(spec["ps"].split(",")) if "ps" in spec else _NO_FACTS
@@ -126,6 +127,11 @@ def load(group: str, version: str, kind: str) -> Schema:
     """The schema of a built-in kind, of its list (`PodList`), or of a subresource's body (`Scale`). Raises KeyError."""
     table = _table()
     return table.node(table.definitions[group, version, kind])
+
+
+def is_kind(group: str, version: str, kind: str) -> bool:
+    """Whether `load` knows it."""
+    return (group, version, kind) in _table().definitions
 
 
 def definition(name: str) -> Schema:

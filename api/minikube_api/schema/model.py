@@ -33,6 +33,8 @@ class Schema:
     values: Schema | None = None
     #: integer: int32, int64; string: date-time, byte...; as OpenAPI writes it
     format: str = ""
+    #: the Go type where it has a name of its own (`v1.RestartPolicy`, `v1.ResourceList`), as decoding errors print it
+    go_type: str = ""
     enum: tuple[str, ...] = ()
     default: Any = None
     nullable: bool = False

@@ -37,6 +37,7 @@ class FieldFacts:
     zero: Any
     is_list: bool
     is_value_struct: bool
+    type: GoType | None = None
 
 
 def go_name(definition: str) -> tuple[str, str]:
@@ -77,6 +78,7 @@ def _facts(field: GoField) -> FieldFacts:
         zero=zero(field.type),
         is_list=kind == "slice" and field.type.elem.kind != "uint8",
         is_value_struct=is_struct and _self_encoded(field.type) is _NOT,
+        type=field.type,
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from minikube_api.schema.generate.exceptions import DEFAULTS
 from minikube_api.schema.generate.gofacts import Structs, fields_of, messages
+from minikube_api.schema.generate.gotypes import GoType
 from minikube_api.schema.generate.sources import RELEASE, ResourceLine, kind_definitions, reference
 
 #: definitions that are a node type of their own
@@ -104,8 +105,9 @@ def _definition(name: str, schema: dict[str, Any], structs: Structs, unknown: li
     # a schema keeps Go's order only when it is known; errors and zero values are found in it
     order = [field for field in go or {} if field in properties]
     order += [field for field in properties if field not in order]
+    types = {field: about.type for field, about in (go or {}).items()}
     facts: dict[str, Any] = {}
-    facts["f"] = {field: _field(properties[field], DEFAULTS.get(f"{name}.{field}")) for field in order}
+    facts["f"] = {field: _field(properties[field], DEFAULTS.get(f"{name}.{field}"), types.get(field)) for field in order}
     if go is None:
         required = schema.get("required", ())
         facts["o"] = [field for field in order if field not in required and "$ref" not in properties[field]]
@@ -124,7 +126,9 @@ def _definition(name: str, schema: dict[str, Any], structs: Structs, unknown: li
     return facts
 
 
-def _field(schema: dict[str, Any], default: Any = None) -> str | dict[str, Any]:
+def _field(schema: dict[str, Any], default: Any = None, go: GoType | None = None) -> str | dict[str, Any]:
+    while go is not None and go.kind == "pointer":
+        go = go.elem
     target = reference(schema)
     kinds = schema.get("type", "object")
     kind = kinds[0] if isinstance(kinds, list) else kinds
@@ -133,16 +137,18 @@ def _field(schema: dict[str, Any], default: Any = None) -> str | dict[str, Any]:
         facts["t"] = "@" + short(target)
     elif kind == "array":
         facts["t"] = "array"
-        facts["i"] = _field(schema["items"])
+        facts["i"] = _field(schema["items"], go=go.elem if go else None)
     elif kind == "object":
         values = schema.get("additionalProperties")
         facts["t"] = "map" if values else "any"
         if values:
-            facts["v"] = _field(values)
+            facts["v"] = _field(values, go=go.elem if go else None)
     elif schema.get("format") == "byte":
         facts["t"] = "bytes"
     else:
         facts["t"] = kind + (f"/{schema['format']}" if "format" in schema else "")
+    if go is not None and not target and "." in go.name and not go.name.startswith(("[]", "map[")):
+        facts["g"] = go.name
     for key, source in (
         ("lt", "x-kubernetes-list-type"),
         ("lk", "x-kubernetes-list-map-keys"),

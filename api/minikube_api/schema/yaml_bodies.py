@@ -1,0 +1,138 @@
+"""YAML request bodies, read as sigs.k8s.io/yaml reads them: one document, YAML 1.1 scalars, then JSON.
+
+Differences from PyYAML: y and n are booleans, times stay text, sexagesimal numbers do not exist, `1e3` is a number, duplicate keys
+are reported, and keys become strings as Go's converter makes them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+_BOOLEANS = {
+    **dict.fromkeys(("y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"), True),
+    **dict.fromkeys(("n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"), False),
+}
+_NULLS = frozenset(("", "~", "null", "Null", "NULL"))
+_float = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_integers = (
+    (re.compile(r"[-+]?0b[01_]+"), 2),
+    (re.compile(r"[-+]?0x[0-9a-fA-F_]+"), 16),
+    (re.compile(r"[-+]?0o?[0-7_]+"), 8),
+    (re.compile(r"[-+]?(?:0|[1-9][0-9_]*)"), 10),
+)
+_STR = "tag:yaml.org,2002:str"
+
+
+class YamlProblem(ValueError):
+    """The body is no YAML that Kubernetes takes; `str()` is Go's message."""
+
+
+def load(body: bytes) -> tuple[Any, list[str]]:
+    """(tree with sorted keys, duplicate keys as Go words them: `line 3: key "k" already set in map`)."""
+    import yaml
+
+    loader_type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        loader = loader_type(body)
+        try:
+            node = loader.get_node() if loader.check_node() else None
+        finally:
+            loader.dispose()
+    except yaml.YAMLError as error:
+        raise YamlProblem(_message(error)) from error
+    duplicates: list[str] = []
+    return (None if node is None else _Reader(duplicates).value(node)), duplicates
+
+
+def duplicate_finding(duplicates: list[str]) -> str:
+    """The strict finding for duplicate keys."""
+    return "yaml: unmarshal errors:\n  " + "\n  ".join(duplicates)
+
+
+def _message(error: Exception) -> str:
+    problem = getattr(error, "problem", None) or "unknown problem parsing YAML content"
+    mark, context = getattr(error, "problem_mark", None), getattr(error, "context_mark", None)
+    line = 0
+    if mark is not None and mark.line:
+        line = mark.line + (1 if type(error).__name__ == "ScannerError" else 0)
+    elif context is not None:
+        line = context.line
+    return f"yaml: line {line}: {problem}" if line else f"yaml: {problem}"
+
+
+class _Reader:
+    def __init__(self, duplicates: list[str]) -> None:
+        self._duplicates = duplicates
+        self._open: set[int] = set()
+
+    def value(self, node: Any) -> Any:
+        if node.id == "scalar":
+            return scalar(node.value, node.tag, plain=not node.style)
+        if id(node) in self._open:
+            raise YamlProblem(f"yaml: anchor '{getattr(node, 'anchor', '') or ''}' value contains itself")
+        self._open.add(id(node))
+        try:
+            if node.id == "sequence":
+                return [self.value(part) for part in node.value]
+            return self._mapping(node)
+        finally:
+            self._open.discard(id(node))
+
+    def _mapping(self, node: Any) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        merged: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            if key_node.id == "scalar" and key_node.value == "<<" and not key_node.style:
+                parts = value_node.value if value_node.id == "sequence" else [value_node]
+                for part in parts:
+                    if part.id != "mapping":
+                        raise YamlProblem("yaml: map merge requires map or sequence of maps as the value")
+                    merged = self._mapping(part) | merged
+                continue
+            key = self._key(key_node)
+            if key in found:
+                line = key_node.start_mark.line + 1
+                self._duplicates.append(f'line {line}: key "{key}" already set in map')
+            found[key] = self.value(value_node)
+        return dict(sorted((merged | found).items()))
+
+    def _key(self, node: Any) -> str:
+        if node.id != "scalar":
+            raise YamlProblem("yaml: invalid map key")
+        value = scalar(node.value, node.tag, plain=not node.style)
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        return "null" if value is None else str(value)
+
+
+def scalar(text: str, tag: str, *, plain: bool) -> Any:
+    """A scalar as go-yaml resolves it into an interface value."""
+    if tag == "tag:yaml.org,2002:binary":
+        return text.replace("\n", "").replace(" ", "")
+    if not plain or tag == "!":
+        return text
+    if tag == _STR and not _resolves(text):
+        return text
+    if text in _BOOLEANS:
+        return _BOOLEANS[text]
+    if text in _NULLS:
+        return None
+    return _number(text)
+
+
+def _resolves(text: str) -> bool:
+    """Whether plain text that PyYAML takes for a string is something else to go-yaml."""
+    return text in _BOOLEANS or _float.fullmatch(text) is not None or text[:2] in ("0o", "0b", "0x")
+
+
+def _number(text: str) -> Any:
+    for pattern, base in _integers:
+        if pattern.fullmatch(text):
+            digits = text.replace("_", "").replace("0o", "0", 1)
+            return int(digits, base) if base != 8 or digits.lstrip("+-") != "0" else 0
+    if _float.fullmatch(text):
+        return float(text)
+    if text.lstrip("+-") in (".inf", ".Inf", ".INF", ".nan", ".NaN", ".NAN"):
+        raise YamlProblem(f"json: unsupported value: {text}")
+    return text
