@@ -92,7 +92,8 @@ def up(foreground: bool, timeout: float, **options: Any) -> None:
     for key in ("token_auth_file", "kubeconfig", "audit_log"):
         options[key] = os.path.abspath(options[key]) if options[key] else ""
     try:
-        spec = ClusterSpec(**{**options, "data_dir": str(layout.data)})
+        options["data_dir"] = str(layout.data)
+        spec = ClusterSpec(**options)
         layout.make()
         os.close(take_lock(layout))
         spec.save(layout.spec)

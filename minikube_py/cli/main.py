@@ -8,11 +8,19 @@ import sys
 
 import click
 
-#: command -> module that holds a click command of that name (`-` becomes `_`)
+#: command -> module that holds a click command of that name (`exec` is `exec_`)
 COMMANDS = {
     "up": "minikube_py.cli.clusters",
     "status": "minikube_py.cli.clusters",
     "down": "minikube_py.cli.clusters",
+    "get": "minikube_py.cli.getting",
+    "describe": "minikube_py.cli.getting",
+    "apply": "minikube_py.cli.applying",
+    "delete": "minikube_py.cli.applying",
+    "logs": "minikube_py.cli.streams",
+    "exec": "minikube_py.cli.streams",
+    "scale": "minikube_py.cli.workloads",
+    "rollout": "minikube_py.cli.workloads",
 }
 
 
@@ -26,7 +34,7 @@ class Lazy(click.Group):
         module = COMMANDS.get(cmd_name)
         if module is None:
             return None
-        return getattr(importlib.import_module(module), cmd_name.replace("-", "_"))
+        return getattr(importlib.import_module(module), "exec_" if cmd_name == "exec" else cmd_name)
 
 
 @click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
