@@ -45,10 +45,8 @@ def with_condition(conditions: Sequence[Condition] | None, new: Condition, *, no
     for i, old in enumerate(listed):
         if old.get("type") != new["type"]:
             continue
-        if old.get("status") == new.get("status"):
-            moved = old.get("lastTransitionTime") or now
-        else:
-            moved = new.get("lastTransitionTime") or now
+        unmoved = old.get("lastTransitionTime") if old.get("status") == new.get("status") else None
+        moved = unmoved or new.get("lastTransitionTime") or now
         listed[i] = {**old, **new, "lastTransitionTime": moved}
         return listed
     listed.append({**new, "lastTransitionTime": new.get("lastTransitionTime") or now})

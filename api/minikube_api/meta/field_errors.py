@@ -109,19 +109,15 @@ def not_found(path: str, value: Any) -> FieldError:
 
 def too_long(path: str, value: Any, maximum: int) -> FieldError:
     """`maximum` in bytes; below 0 means "too long", without saying how long it may be. The value itself is not repeated."""
-    if maximum >= 0:
-        detail = f"may not be more than {maximum} {'byte' if maximum == 1 else 'bytes'}"
-    else:
-        detail = "value is too long"
+    limit = f"may not be more than {maximum} {'byte' if maximum == 1 else 'bytes'}"
+    detail = limit if maximum >= 0 else "value is too long"
     return FieldError("FieldValueTooLong", path, _with_detail("Too long", detail))
 
 
 def too_many(path: str, actual: int, maximum: int) -> FieldError:
     """More items than `maximum`; an `actual` below 0 is not printed."""
-    if maximum >= 0:
-        detail = f"must have at most {maximum} {'item' if maximum == 1 else 'items'}"
-    else:
-        detail = "has too many items"
+    limit = f"must have at most {maximum} {'item' if maximum == 1 else 'items'}"
+    detail = limit if maximum >= 0 else "has too many items"
     return FieldError("FieldValueTooMany", path, _with_value("Too many", OMIT if actual < 0 else actual, detail))
 
 

@@ -1,0 +1,541 @@
+"""metadata.managedFields: who set which field, kept up to date on every create, update and patch; and server-side apply on top of it.
+
+The server calls `on_update` for everything that is no apply, after decoding, patching and defaulting, before admission; `on_apply` for
+apply patches; and `keep_timestamps` at the end, so that a write that changes nothing does not count as one. All are pure but for the
+`managedFields` they put into objects the caller owns. Source: KEP-555, k8s.io/apimachinery/pkg/util/managedfields, and
+structured-merge-diff's merge package, whose order of steps is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from minikube_api.meta import objects
+from minikube_api.meta.errors import BadRequest, Conflict, StatusError
+from minikube_api.schema import apply_compare, apply_merge, apply_sets
+from minikube_api.schema.apply_sets import LEAF, Fields
+from minikube_api.schema.apply_shapes import ItemError, Shape, root_shape
+from minikube_api.schema.model import Schema
+
+Object = dict[str, Any]
+Entry = dict[str, Any]
+#: (manager, operation, apiVersion ("" for Apply), subresource)
+Key = tuple[str, str, str, str]
+#: an object in another API version and that version's schema; None when the version is not served any more
+Versions = Callable[[Object, str], tuple[Object, Schema] | None]
+
+MAX_UPDATE_MANAGERS = 10
+ANCIENT = "ancient-changes"
+BEFORE_FIRST_APPLY = "before-first-apply"
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+_ANNOTATIONS_LIMIT = 256 * 1024
+
+_STRIPPED_META = frozenset(
+    ("name", "namespace", "creationTimestamp", "selfLink", "uid", "clusterName", "generation", "managedFields", "resourceVersion")
+)
+_ROOT_APART = frozenset(("apiVersion", "kind", "metadata"))
+_STRIPPED: Fields = {
+    "f:apiVersion": LEAF,
+    "f:kind": LEAF,
+    "f:metadata": {".": LEAF, **{f"f:{name}": LEAF for name in sorted(_STRIPPED_META)}},
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writer:
+    """Who writes, and in which terms. `now` is RFC 3339 in whole seconds.
+
+    `reset` are fields that this endpoint does not write, whatever the body says (`{"f:status": {}}` on a resource with a status
+    subresource, `{"f:spec": {}}`... on its /status): nobody comes to own them through it. `versions` converts for entries that other
+    API versions wrote; without it all versions are taken to have one form.
+    """
+
+    manager: str
+    api_version: str
+    schema: Schema
+    now: str
+    subresource: str = ""
+    reset: Fields = field(default_factory=dict)
+    versions: Versions | None = None
+
+
+@dataclass(slots=True)
+class _Managed:
+    """Decoded managedFields. `versions` tells the API version of each set; `applied` is in the key."""
+
+    sets: dict[Key, Fields]
+    versions: dict[Key, str]
+    times: dict[Key, str | None]
+
+
+# ---- reading and writing the list
+
+
+def _decode(entries: Any) -> _Managed | None:
+    """None for what is no valid list of entries."""
+    managed = _Managed({}, {}, {})
+    for entry in entries or ():
+        if not isinstance(entry, dict):
+            return None
+        operation, version = entry.get("operation"), entry.get("apiVersion")
+        fields = entry.get("fieldsV1", LEAF)
+        if operation not in ("Apply", "Update") or not version or entry.get("fieldsType") != "FieldsV1":
+            return None
+        if fields is None:
+            fields = LEAF
+        if not isinstance(fields, dict):
+            return None
+        key = (
+            entry.get("manager") or "",
+            operation,
+            version if operation == "Update" else "",
+            entry.get("subresource") or "",
+        )
+        managed.sets[key] = fields
+        managed.versions[key] = version
+        managed.times[key] = entry.get("time")
+    return managed
+
+
+def _encode(managed: _Managed) -> list[Entry]:
+    """Sorted by operation, time, manager, version and subresource, as the API shows them."""
+
+    def order(key: Key) -> tuple[str, str, str, str, str]:
+        return key[1], managed.times.get(key) or "", key[0], managed.versions[key], key[3]
+
+    entries: list[Entry] = []
+    for key in sorted(managed.sets, key=order):
+        manager, operation, _, subresource = key
+        entry: Entry = {}
+        if manager:
+            entry["manager"] = manager
+        entry["operation"] = operation
+        entry["apiVersion"] = managed.versions[key]
+        time = managed.times.get(key)
+        if time is not None:
+            entry["time"] = time
+        entry["fieldsType"] = "FieldsV1"
+        entry["fieldsV1"] = managed.sets[key]
+        if subresource:
+            entry["subresource"] = subresource
+        entries.append(entry)
+    return entries
+
+
+def _entries(obj: Object | None) -> Any:
+    return objects.metadata(obj).get("managedFields") if obj is not None else None
+
+
+def _publish(obj: Object, managed: _Managed | None) -> None:
+    """Put the list into `obj`; its metadata is replaced, not modified, since patches share it with the live object."""
+    meta = dict(objects.metadata(obj))
+    meta.pop("managedFields", None)
+    if managed is not None and managed.sets:
+        meta["managedFields"] = _encode(managed)
+    obj["metadata"] = meta
+
+
+# ---- create, update, patch
+
+
+def on_update(live: Object | None, new: Object, writer: Writer) -> None:
+    """Set `new`'s managedFields for a create (`live` is None), update or patch.
+
+    A list in `new` that is valid replaces the live one (not through subresources); `[{}]` clears it, and from then on nothing is tracked
+    until the first apply. What cannot be typed loses its list, as in Kubernetes.
+    """
+    managed = _live_or_new(live, new, writer)
+    if not managed.sets and live is not None:
+        _publish(new, None)
+        return
+    try:
+        _update(live, new, managed, writer)
+    except ItemError:
+        _publish(new, None)
+        return
+    _cap(managed)
+    _publish(new, managed)
+
+
+def _live_or_new(live: Object | None, new: Object, writer: Writer) -> _Managed:
+    sent = _entries(new) if not writer.subresource else None
+    if sent:
+        if sent == [{}]:
+            return _Managed({}, {}, {})
+        before = _entries(live)
+        managed = _decode(sent)
+        if managed is not None and managed.sets and (sent is before or sent == before or _valid(managed)):
+            return managed
+    return _decode(_entries(live)) or _Managed({}, {}, {})
+
+
+def _valid(managed: _Managed) -> bool:
+    return all(apply_sets.check(fields) for fields in managed.sets.values())
+
+
+def empty_object(schema: Schema, api_version: str, kind: str) -> Object:
+    """What a new object of this kind is before anything is set: Go writes some structs even then."""
+    return {**schema.always, "apiVersion": api_version, "kind": kind}
+
+
+def _update(live: Object | None, new: Object, managed: _Managed, writer: Writer, manager: str | None = None) -> None:
+    shape = root_shape(writer.schema)
+    if live is None:
+        live = empty_object(writer.schema, writer.api_version, "")
+    changed, removed = _compared(live, new, shape)
+    changed, removed = _without(changed, writer.reset), _without(removed, writer.reset)
+    if not changed and not removed:
+        return
+    _take(managed, changed, removed, None, writer, live, new)
+    own = apply_sets.difference(changed, removed)
+    if not own:
+        return
+    key = (
+        writer.manager if manager is None else manager,
+        "Update",
+        writer.api_version,
+        writer.subresource if manager is None else "",
+    )
+    managed.sets[key] = apply_sets.union(own, managed.sets.get(key, LEAF))
+    managed.versions[key] = writer.api_version
+    managed.times[key] = writer.now
+
+
+def _compared(live: Object, new: Object, shape: Shape) -> tuple[Fields, Fields]:
+    """(changed, removed) between two objects, leaving out what is never owned (names, identity, versions, the list itself)."""
+    changed, removed = apply_compare.compare_except(live, new, shape, _ROOT_APART)
+    before, after = objects.metadata(live), objects.metadata(new)
+    if before is not after:
+        element, child = shape.child("metadata")
+        more, less = apply_compare.compare_except(before, after, child, _STRIPPED_META)
+        if more:
+            changed = {element: more, **changed}
+        if less:
+            removed = {element: less, **removed}
+    return changed, removed
+
+
+def _without(fields: Fields, reset: Fields) -> Fields:
+    return apply_sets.recursive_difference(fields, reset) if fields and reset else fields
+
+
+def _take(
+    managed: _Managed, changed: Fields, removed: Fields, but: Key | None, writer: Writer, live: Object, new: Object
+) -> None:
+    """Take what was changed or removed away from every other manager."""
+    by_version: dict[str, tuple[Fields, Fields] | None] = {writer.api_version: (changed, removed)}
+    for key, fields in list(managed.sets.items()):
+        if key == but:
+            continue
+        found = _in_version(by_version, managed.versions[key], writer, live, new)
+        if found is None:
+            del managed.sets[key]
+            continue
+        left = apply_sets.difference(apply_sets.difference(fields, found[0]), found[1])
+        if left is fields:
+            continue
+        if left:
+            managed.sets[key] = left
+        else:
+            del managed.sets[key]
+
+
+def _in_version(
+    known: dict[str, tuple[Fields, Fields] | None], version: str, writer: Writer, live: Object, new: Object
+) -> tuple[Fields, Fields] | None:
+    """The comparison in the terms of another API version; None when it is not served any more."""
+    if version in known:
+        return known[version]
+    if writer.versions is None:
+        known[version] = known[writer.api_version]
+        return known[version]
+    old = writer.versions(live, version)
+    current = writer.versions(new, version)
+    if old is None or current is None:
+        known[version] = None
+        return None
+    changed, removed = _compared(old[0], current[0], root_shape(current[1]))
+    known[version] = (_without(changed, writer.reset), _without(removed, writer.reset))
+    return known[version]
+
+
+def _cap(managed: _Managed) -> None:
+    """Join the oldest entries of updates, version by version, while there are more than ten."""
+    updaters = [key for key in managed.sets if key[1] == "Update"]
+    if len(updaters) <= MAX_UPDATE_MANAGERS:
+        return
+    updaters.sort(key=lambda key: (managed.times.get(key) or "", key))
+    count = len(updaters)
+    first_of: dict[str, Key] = {}
+    for key in updaters:
+        if count <= MAX_UPDATE_MANAGERS:
+            break
+        version = managed.versions[key]
+        bucket: Key = (ANCIENT, "Update", version, "")
+        first = first_of.setdefault(version, key)
+        if first is key:
+            continue
+        if bucket not in managed.sets:
+            managed.sets[bucket] = managed.sets.pop(first)
+            managed.versions[bucket] = version
+        managed.sets[bucket] = apply_sets.union(managed.sets[key], managed.sets[bucket])
+        managed.times[bucket] = managed.times.get(key)
+        if key != bucket:
+            del managed.sets[key]
+        count -= 1
+
+
+# ---- apply
+
+
+def on_apply(live: Object | None, applied: Object, writer: Writer, *, force: bool = False) -> Object:
+    """The object that results from applying, with its managedFields; `live` is None when it does not exist yet.
+
+    The result is not defaulted and may hold nulls that the configuration named: decode and default it like a request body. The live
+    object and the configuration are left alone. Raises BadRequest, Conflict (with a cause a field) or a StatusError 500 without reason,
+    in kube-apiserver's words.
+    """
+    _check_applied(applied, writer)
+    if live is None:
+        live = empty_object(writer.schema, writer.api_version, applied.get("kind", ""))
+        created = True
+    else:
+        created = False
+    entries = _entries(live)
+    managed = _decode(entries)
+    if managed is None:
+        raise StatusError("failed to decode managed fields: invalid entry", code=500, reason="")
+    if not managed.sets and not created:
+        empty = empty_object(writer.schema, writer.api_version, live.get("kind", ""))
+        _update(empty, live, managed, writer, BEFORE_FIRST_APPLY)
+    try:
+        merged = _apply(live, applied, managed, writer, force=force)
+    except _Conflicts as conflicts:
+        found = conflicts.found
+        if writer.manager == "kubectl":
+            found = _not_from_last_applied(found, live, writer)
+        if found:
+            raise _conflict(found) from None
+        managed = conflicts.before
+        merged = _apply(live, applied, managed, writer, force=True)
+    if writer.manager == "kubectl" and LAST_APPLIED in objects.annotations(live):
+        merged = _with_last_applied(merged, applied)
+    _publish(merged, managed)
+    return merged
+
+
+def _check_applied(applied: Object, writer: Writer) -> None:
+    version = applied.get("apiVersion") or ""
+    if version != writer.api_version:
+        shown = version or "/"
+        raise BadRequest(
+            f"Incorrect version specified in apply patch. Specified patch version: {shown}, expected: {writer.api_version}"
+        )
+    if objects.metadata(applied).get("managedFields") is not None:
+        raise BadRequest("metadata.managedFields must be nil")
+    found = apply_merge.problems(applied, root_shape(writer.schema))
+    if found:
+        raise StatusError(
+            f"failed to create typed patch object ({_described(applied)}): {_problem_text(found)}", code=500, reason=""
+        )
+
+
+def _problem_text(found: list[tuple[str, str]]) -> str:
+    texts = [f"{path}: {message}" if path else message for path, message in found]
+    return texts[0] if len(texts) == 1 else "\n  ".join(["errors:", *texts])
+
+
+def _described(obj: Object) -> str:
+    """Namespace, name and kind as `objectGVKNN` prints them; the core group shows as an empty one."""
+    group, version = objects.split_api_version(obj.get("apiVersion") or "")
+    return f"{objects.namespace(obj)}/{objects.name(obj)}; {group}/{version}, Kind={obj.get('kind', '')}"
+
+
+class _Conflicts(Exception):
+    """Fields that others own with another value; `before` is the bookkeeping as it was."""
+
+    def __init__(self, found: list[tuple[Key, tuple[str, ...], str]], before: _Managed) -> None:
+        super().__init__()
+        self.found = found
+        self.before = before
+
+
+def _apply(live: Object, applied: Object, managed: _Managed, writer: Writer, *, force: bool) -> Object:
+    before = _Managed(dict(managed.sets), dict(managed.versions), dict(managed.times))
+    shape = root_shape(writer.schema)
+    key: Key = (writer.manager, "Apply", "", writer.subresource)
+    try:
+        merged = apply_merge.merge(live, applied, shape)
+    except ItemError as why:
+        raise StatusError(f"failed to merge config: {why}", code=500, reason="") from why
+    last, last_version = managed.sets.get(key), managed.versions.get(key, "")
+    named = _without(apply_compare.field_set(applied, shape), writer.reset)
+    managed.sets[key] = named
+    managed.versions[key] = writer.api_version
+    if last:
+        merged = _pruned(merged, managed, last, last_version, writer)
+    changed, removed = apply_compare.compare(live, merged, shape)
+    changed, removed = _without(changed, writer.reset), _without(removed, writer.reset)
+    if not force and (found := _conflicts(managed, changed, key, writer, live, merged)):
+        raise _Conflicts(found, before)
+    _take(managed, changed, removed, key, writer, live, merged)
+    own = apply_sets.difference(named, _STRIPPED)
+    if own:
+        managed.sets[key] = own
+    else:
+        del managed.sets[key]
+    if merged != live:
+        # an apply that changes nothing leaves the time of its entry as it was
+        managed.times[key] = writer.now
+    return merged
+
+
+def _conflicts(
+    managed: _Managed, changed: Fields, own: Key, writer: Writer, live: Object, merged: Object
+) -> list[tuple[Key, tuple[str, ...], str]]:
+    """(manager, path, its API version) of every field that would change and that someone else owns."""
+    if not changed:
+        return []
+    by_version: dict[str, tuple[Fields, Fields] | None] = {writer.api_version: (changed, LEAF)}
+    found: list[tuple[Key, tuple[str, ...], str]] = []
+    for key, fields in managed.sets.items():
+        if key == own:
+            continue
+        version = managed.versions[key]
+        compared = _in_version(by_version, version, writer, live, merged)
+        if compared is not None:
+            shared = apply_sets.intersection(fields, compared[0])
+            found += [(key, path, version) for path in apply_sets.elements(shared)]
+    return found
+
+
+def _pruned(merged: Object, managed: _Managed, last: Fields, version: str, writer: Writer) -> Object:
+    """`merged` without what this manager named last time and nobody, itself included, names any more."""
+    shape = root_shape(writer.schema)
+    if version != writer.api_version and writer.versions is not None and writer.versions(merged, version) is None:
+        return merged
+    gone = apply_merge.with_named_fields(last, shape)
+    pruned = apply_merge.remove(merged, gone, shape)
+    owned: Fields = LEAF
+    for fields in managed.sets.values():
+        owned = apply_sets.union(owned, fields)
+    everything = apply_merge.with_named_fields(apply_compare.field_set(merged, shape), shape)
+
+    def left(obj: Object) -> Fields:
+        return apply_merge.with_named_fields(apply_compare.field_set(obj, shape), shape)
+
+    keep = apply_sets.union(left(pruned), apply_merge.with_named_fields(owned, shape))
+    pruned = apply_merge.remove(merged, apply_sets.difference(everything, keep), shape)
+    # what was below a removed container and never was this manager's stays
+    lost = apply_sets.difference(everything, left(pruned))
+    return apply_merge.remove(merged, apply_sets.intersection(lost, gone), shape)
+
+
+def _conflict(found: list[tuple[Key, tuple[str, ...], str]]) -> Conflict:
+    causes = [
+        {
+            "reason": "FieldManagerConflict",
+            "message": f"conflict with {_shown(key, version)}",
+            "field": apply_sets.path_text(path),
+        }
+        for key, path, version in found
+    ]
+    if len(found) == 1:
+        text = f"1 conflict: conflict with {_shown(found[0][0], found[0][2])}: {causes[0]['field']}"
+        return Conflict(f"Apply failed with {text}", details={"causes": causes})
+    lines: list[str] = []
+    by_manager: dict[Key, list[str]] = {}
+    shown: dict[Key, str] = {}
+    for key, path, version in found:
+        by_manager.setdefault(key, []).append(apply_sets.path_text(path))
+        shown[key] = _shown(key, version)
+    for key in sorted(by_manager):
+        lines.append(f"conflicts with {shown[key]}:")
+        lines += [f"- {path}" for path in by_manager[key]]
+    return Conflict(
+        f"Apply failed with {len(found)} conflicts: " + "\n".join(lines),
+        details={"causes": causes},
+    )
+
+
+def _shown(key: Key, version: str) -> str:
+    manager, operation, _, subresource = key
+    text = f'"{manager}"'
+    if subresource:
+        text += f' with subresource "{subresource}"'
+    return f"{text} using {version}" if operation == "Update" else text
+
+
+# ---- kubectl's client-side apply
+
+
+def _not_from_last_applied(
+    found: list[tuple[Key, tuple[str, ...], str]], live: Object, writer: Writer
+) -> list[tuple[Key, tuple[str, ...], str]]:
+    """The conflicts that client-side apply does not explain: kubectl may take over what its own annotation says it set."""
+    text = objects.annotations(live).get(LAST_APPLIED)
+    if not text:
+        return found
+    try:
+        last = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return found
+    shape = root_shape(writer.schema)
+    if not isinstance(last, dict) or last.get("apiVersion") != writer.api_version or apply_merge.problems(last, shape):
+        return found
+    changed, removed = apply_compare.compare(last, live, shape)
+    ours = apply_sets.difference(apply_sets.difference(apply_compare.field_set(last, shape), changed), removed)
+    return [conflict for conflict in found if not apply_sets.has(ours, conflict[1])]
+
+
+def _with_last_applied(merged: Object, applied: Object) -> Object:
+    """The result with the annotation of client-side apply brought up to date, so that going back to it works."""
+    meta = dict(objects.metadata(applied))
+    if "annotations" in meta:
+        meta["annotations"] = {k: v for k, v in objects.annotations(applied).items() if k != LAST_APPLIED}
+    text = orjson.dumps({**applied, "metadata": meta}, option=orjson.OPT_SORT_KEYS).decode() + "\n"
+    annotations = {**objects.annotations(merged), LAST_APPLIED: text}
+    if sum(len(k.encode()) + len(v.encode()) for k, v in annotations.items()) > _ANNOTATIONS_LIMIT:
+        del annotations[LAST_APPLIED]
+    return {**merged, "metadata": {**objects.metadata(merged), "annotations": annotations}}
+
+
+# ---- no-ops
+
+
+def keep_timestamps(old: Object, new: Object) -> bool:
+    """When `new` differs from `old` by nothing but the times in managedFields, give it the old list back and say so.
+
+    The caller then has a write that changes nothing, which must not make a new resourceVersion. `new`'s resourceVersion does not count.
+    """
+    before, after = objects.metadata(old), objects.metadata(new)
+    theirs, ours = before.get("managedFields"), after.get("managedFields")
+    if ours == theirs:
+        return objects_equal(old, new)
+    if not ours or not theirs or len(ours) != len(theirs):
+        return False
+    if sorted(map(_timeless, ours)) != sorted(map(_timeless, theirs)) or not objects_equal(old, new):
+        return False
+    new["metadata"] = {**after, "managedFields": theirs}
+    return True
+
+
+def _timeless(entry: Entry) -> bytes:
+    return orjson.dumps({k: v for k, v in entry.items() if k != "time"}, option=orjson.OPT_SORT_KEYS)
+
+
+_NOT_COMPARED = frozenset(("managedFields", "resourceVersion"))
+
+
+def objects_equal(old: Object, new: Object) -> bool:
+    """Equal but for managedFields and resourceVersion."""
+    if any(new.get(name) != value for name, value in old.items() if name != "metadata") or len(old) != len(new):
+        return False
+    before, after = objects.metadata(old), objects.metadata(new)
+    names = (before.keys() | after.keys()) - _NOT_COMPARED
+    return all(before.get(name) == after.get(name) for name in names)
