@@ -1,0 +1,285 @@
+"""The kubelet: registers a node, follows its pods, runs one worker per pod, serves its HTTPS paths.
+
+Start: runtime -> node and lease -> pods' informer -> adoption of what runs -> workers. Stop (cancellation): workers and tasks end, nothing
+of the pods is touched; the next kubelet adopts them by uid from the runtime.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from minikube_agents.kubelet import heartbeat, node_status, pods
+from minikube_agents.kubelet.hosting import Host
+from minikube_agents.kubelet.options import KubeletOptions
+from minikube_agents.kubelet.pod_files import ClusterDNS, parse_resolv_conf
+from minikube_agents.kubelet.references import References
+from minikube_agents.kubelet.status_writing import StatusWriter
+from minikube_agents.kubelet.statuses import NodeFacts
+from minikube_agents.kubelet.volumes.claims import BoundClaims
+from minikube_agents.kubelet.volumes.mounting import Volumes
+from minikube_agents.kubelet.volumes.tokens import TokenCache
+from minikube_agents.kubelet.worker import PodWorker
+from minikube_agents.runtime.contract import DNSConfig, Runtime, RuntimeError_
+from minikube_api.client.client import Client
+from minikube_api.client.events import EventRecorder
+from minikube_api.client.informers import Informer, InformerFactory
+from minikube_api.client.queue import WorkQueue
+from minikube_api.meta.errors import StatusError
+from minikube_api.schema.typed import core_v1 as v1
+
+log = logging.getLogger(__name__)
+
+#: first and last pause between tries to register, seconds
+FIRST_RETRY, LAST_RETRY = 0.1, 7.0
+
+
+class Kubelet:
+    """`await run()` until cancelled. `started` is set when the node is registered, the server listens and pods are followed."""
+
+    def __init__(
+        self, client: Client, runtime: Runtime, options: KubeletOptions, *, factory: InformerFactory | None = None
+    ) -> None:
+        self.client = client
+        self.runtime = runtime
+        self.options = options
+        self.clock = options.clock
+        self.started = asyncio.Event()
+        self.port = 0
+        self._factory = factory
+        self._machine = node_status.read_machine(_existing(options.root))
+        self._queue: WorkQueue[str] = WorkQueue(self.clock, name="pods")
+        self._workers: dict[str, PodWorker] = {}
+        self._pods: dict[str, v1.Pod] = {}
+        self._recorder = EventRecorder(client, "kubelet", host=options.node_name, clock=self.clock)
+        self._reporter = heartbeat.NodeReporter(client, options.node_name, self._status)
+        self._lease = heartbeat.LeaseKeeper(client, options.node_name, seconds=options.lease_seconds, clock=self.clock)
+        self._last_report = 0.0
+        self._host: Host | None = None
+        self.node: dict[str, Any] = {}
+
+    # life
+
+    async def run(self) -> None:
+        await self.runtime.start()
+        self.options.root.mkdir(parents=True, exist_ok=True)
+        factory = self._factory or InformerFactory(self.client, clock=self.clock)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._recorder.run(), name="kubelet: events")
+            pods_informer = factory.informer(v1.Pod, field_selector=f"spec.nodeName={self.options.node_name}")
+            services = factory.informer(v1.Service)
+            if self._factory is None:
+                group.create_task(factory.run(), name="kubelet: informers")
+            server = await self._serve()
+            try:
+                await self._register()
+                self._host = self._make_host(group, services)
+                await pods_informer.synced()
+                await services.synced()
+                await self._adopt(pods_informer)
+                self._follow(pods_informer)
+                group.create_task(self._runtime_events(), name="kubelet: runtime events")
+                self._keep_alive(group)
+                self._recorder.event(self._node_reference(), "Normal", "Starting", "Starting kubelet.")
+                self.started.set()
+                await self._dispatch(group)
+            finally:
+                if server is not None:
+                    await server.stop()
+
+    def _make_host(self, group: asyncio.TaskGroup, services: Informer[v1.Service]) -> Host:
+        options = self.options
+        tokens = TokenCache(self.client, self.clock)
+        resolv = Path(options.resolv_conf)
+        return Host(
+            client=self.client,
+            runtime=self.runtime,
+            options=options,
+            clock=self.clock,
+            group=group,
+            recorder=self._recorder,
+            statuses=StatusWriter(self.client, group, self.clock, self._queue.add),
+            facts=NodeFacts(options.node_name, (options.node_ip,), self.runtime.name),
+            allocatable=self.allocatable,
+            services=services.list,
+            volumes=Volumes(options.root, memory_root=options.memory_root, claims=BoundClaims(self.client), tokens=tokens),
+            references=References(self.client, group, self._queue.add, self.clock),
+            tokens=tokens,
+            cluster_dns=ClusterDNS(options.cluster_dns, options.cluster_domain),
+            node_dns=parse_resolv_conf(resolv.read_text()) if resolv.is_file() else DNSConfig(),
+            wake=self._queue.add,
+            wake_after=self._queue.add_after,
+        )
+
+    async def _serve(self) -> Any:
+        """The HTTPS server, unless there is no TLS material for one."""
+        if self.options.tls is None or self.options.listen_port < 0:
+            return None
+        from minikube_agents.kubelet.server import KubeletServer
+
+        server = KubeletServer(self)
+        self.port = await server.start()
+        return server
+
+    # pods
+
+    def pods(self) -> list[v1.Pod]:
+        """The pods of this node, as the API gives them."""
+        return list(self._pods.values())
+
+    def find_pod(self, namespace: str, name: str) -> v1.Pod | None:
+        return next((pod for pod in self._pods.values() if pods.key(pod) == (namespace, name)), None)
+
+    def worker(self, uid: str) -> PodWorker | None:
+        return self._workers.get(uid)
+
+    def _follow(self, informer: Informer[v1.Pod]) -> None:
+        def changed(pod: v1.Pod) -> None:
+            self._pods[pod.metadata.uid] = pod
+            self._queue.add(pod.metadata.uid)
+
+        def updated(old: v1.Pod, new: v1.Pod) -> None:
+            if old.metadata.uid != new.metadata.uid:
+                gone(old)
+            changed(new)
+
+        def gone(pod: v1.Pod) -> None:
+            self._pods.pop(pod.metadata.uid, None)
+            self._queue.add(pod.metadata.uid)
+
+        informer.on_add(changed)
+        informer.on_update(updated)
+        informer.on_delete(gone)
+
+    async def _adopt(self, informer: Informer[v1.Pod]) -> None:
+        """Sandboxes that ran before go to the workers of their pods; those of unknown pods are ended and removed."""
+        assert self._host is not None
+        for sandbox in await self.runtime.sandboxes():
+            self._worker(sandbox.uid).sandbox_ids.add(sandbox.id)
+            self._queue.add(sandbox.uid)
+        known = {pod.metadata.uid for pod in informer}
+        if self._host.volumes is not None:
+            for uid in self._host.volumes.leftovers() - known:
+                self._worker(uid)
+                self._queue.add(uid)
+
+    def _worker(self, uid: str) -> PodWorker:
+        worker = self._workers.get(uid)
+        if worker is None:
+            assert self._host is not None
+            worker = self._workers[uid] = PodWorker(self._host, uid)
+        return worker
+
+    async def _dispatch(self, group: asyncio.TaskGroup) -> None:
+        """A task per pod that has something to do; never two for one pod."""
+        while True:
+            uid = await self._queue.get()
+            group.create_task(self._work(uid), name=f"kubelet: pod {uid}")
+
+    async def _work(self, uid: str) -> None:
+        try:
+            pod = self._pods.get(uid)
+            if pod is not None:
+                await self._worker(uid).sync(pod)
+            elif uid in self._workers:
+                await self._workers[uid].forget()
+                del self._workers[uid]
+            self._queue.forget(uid)
+        except (RuntimeError_, StatusError, OSError) as error:
+            log.warning("pod %s: %s: %s", uid, type(error).__name__, error)
+            self._queue.add_rate_limited(uid)
+        except Exception:
+            # One broken pod must not take the node with it.
+            log.exception("pod %s: unexpected error", uid)
+            self._queue.add_rate_limited(uid)
+        finally:
+            self._queue.done(uid)
+
+    async def _runtime_events(self) -> None:
+        async for event in self.runtime.events():
+            worker = self._workers.get(event.pod_uid)
+            if worker is not None:
+                if event.type == "sandbox-started":
+                    worker.sandbox_ids.add(event.sandbox_id)
+                self._queue.add(event.pod_uid)
+
+    # the node
+
+    def allocatable(self) -> dict[str, str]:
+        return node_status.allocatable(node_status.capacity(self._machine, self.options), self.options)
+
+    async def _status(self, before: dict[str, Any]) -> dict[str, Any]:
+        self._machine = node_status.read_machine(_existing(self.options.root))
+        error = ""
+        found: list[Any] = []
+        version = "0"
+        try:
+            version = await self.runtime.version()
+            found = await self.runtime.images()
+        except RuntimeError_ as failure:
+            error = f"container runtime is down: {failure}"
+        return node_status.node_status(
+            self.options,
+            self._machine,
+            now=self.clock.time(),
+            port=self.port,
+            runtime_name=self.runtime.name,
+            runtime_version=version,
+            found_images=found,
+            runtime_error=error,
+            before=before,
+        )
+
+    async def _register(self) -> None:
+        delay = FIRST_RETRY
+        while self.options.register_node:
+            try:
+                make = lambda status: node_status.node_tree(self.options, self._machine, status)  # noqa: E731
+                self.node = await self._reporter.register(make)
+                await self._lease.renew(self._reporter.uid)
+                self._last_report = self.clock.monotonic()
+                return
+            except (StatusError, OSError) as error:
+                log.warning("registering node %s: %s", self.options.node_name, error)
+                await self.clock.sleep(delay)
+                delay = min(delay * 2, LAST_RETRY)
+
+    def _keep_alive(self, group: asyncio.TaskGroup) -> None:
+        options = self.options
+
+        async def renew() -> None:
+            await self._lease.renew(self._reporter.uid)
+
+        async def report() -> None:
+            due = self.clock.monotonic() - self._last_report >= options.status_report_interval
+            if await self._reporter.report(force=due):
+                self._last_report = self.clock.monotonic()
+
+        for interval, act, what in (
+            (options.lease_interval, renew, "node lease"),
+            (options.status_interval, report, "node status"),
+            (options.housekeeping_interval, self._keep_house, "housekeeping"),
+        ):
+            group.create_task(heartbeat.beat(self.clock, interval, act, what), name=f"kubelet: {what}")
+
+    async def _keep_house(self) -> None:
+        """Looks at everything again, so that a lost event is not lost for good; evicts under pressure."""
+        from minikube_agents.kubelet import eviction
+
+        for uid in (*self._pods, *self._workers):
+            self._queue.add(uid)
+        with suppress(RuntimeError_):
+            await eviction.keep_house(self)
+
+    def _node_reference(self) -> v1.ObjectReference:
+        return v1.ObjectReference(kind="Node", name=self.options.node_name, uid=self.options.node_name, apiVersion="v1")
+
+
+def _existing(path: Path) -> Path:
+    """The path or its nearest parent that exists (for disk figures)."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return path
