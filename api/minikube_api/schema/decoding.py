@@ -8,7 +8,6 @@ a good body; whatever is odd is walked once more, slowly, by `findings`, which k
 from __future__ import annotations
 
 import binascii
-import json
 import re
 from collections.abc import Callable
 from functools import lru_cache
@@ -18,7 +17,7 @@ import orjson
 
 from minikube_api.meta import quantities, times
 from minikube_api.meta.errors import BadRequest
-from minikube_api.schema import builtin, findings, syntax, yaml_bodies
+from minikube_api.schema import builtin, findings, protobuf, syntax, yaml_bodies
 from minikube_api.schema.model import Schema
 
 Validation = Literal["Strict", "Warn", "Ignore"]
@@ -121,8 +120,7 @@ def parse_json(body: bytes) -> Any:
     except orjson.JSONDecodeError:
         if message := syntax.problem(body):
             raise syntax.SyntaxProblem(message) from None
-        # what orjson refuses and Go takes: bytes that are no UTF-8, lone surrogates, deep nesting
-        return json.loads(body.decode("utf-8", "replace"))
+        return syntax.tolerant(body)
 
 
 def _parse(body: bytes, kind: str, media_type: str, validation: Validation) -> tuple[dict[str, Any], Any, list[str]]:
@@ -135,6 +133,11 @@ def _parse(body: bytes, kind: str, media_type: str, validation: Validation) -> t
             raise unrecognized(kind, str(problem), body) from None
         if duplicates:
             notes = [yaml_bodies.duplicate_finding(duplicates)]
+    elif media_type == protobuf.MEDIA_TYPE:
+        try:
+            tree = protobuf.decode(body)
+        except protobuf.WireProblem as problem:
+            raise unrecognized(kind, str(problem), body) from None
     else:
         try:
             tree = parse_json(body)
