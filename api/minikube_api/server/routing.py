@@ -1,0 +1,127 @@
+"""From a request to the verb that serves it. Tables instead of routes: the registry says what exists, the verbs what may be done."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Mapping
+
+from minikube_api.meta.errors import MethodNotAllowed, NotFound
+from minikube_api.resources.resource import Registry, Resource
+from minikube_api.server import reading
+from minikube_api.server.context import Answer, Reply, Request
+from minikube_api.server.deleting import Deleter
+from minikube_api.server.discovery import Discovery
+from minikube_api.server.health import NOT_FOUND
+from minikube_api.server.negotiation import PLAIN, View, negotiate
+from minikube_api.server.storage import Storage
+from minikube_api.server.writing import Writer
+
+#: serves a subresource with a body or a protocol of its own
+SubresourceHandler = Callable[[Request, Resource, View], Awaitable[Reply]]
+#: serves a kind that is computed, not stored (reviews, bindings, component statuses)
+VirtualHandler = Callable[[Request, Resource, View], Awaitable[Reply]]
+
+#: subresources with the kind of their parent, that are one more way to write the same object
+_SAME_OBJECT = frozenset({"status", "finalize", "approval", "ephemeralcontainers", "resize"})
+
+
+def method_not_allowed() -> MethodNotAllowed:
+    return MethodNotAllowed("the server does not allow this method on the requested resource", details={})
+
+
+def no_such_path() -> NotFound:
+    return NotFound("the server could not find the requested resource", details={})
+
+
+class Router:
+    """Dispatches resource requests. `subresources` and `virtual` are open: other rooms of the server add theirs."""
+
+    def __init__(
+        self, registry: Registry, discovery: Discovery, storage: Storage, writer: Writer, deleter: Deleter, rng: random.Random
+    ) -> None:
+        self.registry = registry
+        self.discovery = discovery
+        self.storage = storage
+        self.writer = writer
+        self.deleter = deleter
+        self.rng = rng
+        #: by subresource name, for whatever resource lists it in discovery
+        self.subresources: dict[str, SubresourceHandler] = {}
+        #: by (group, plural)
+        self.virtual: dict[tuple[str, str], VirtualHandler] = {}
+
+    def find(self, request: Request) -> Resource | Answer:
+        """The resource of a request, or the answer when there is none. Raises MethodNotAllowed and NotFound."""
+        info = request.info
+        resource = self.registry.get(info.group, info.version, info.resource)
+        if resource is None:
+            if not self.discovery.serves(info.group, info.version):
+                return NOT_FOUND
+            raise no_such_path()
+        if request.method == "HEAD":
+            raise method_not_allowed()
+        if info.namespace and not resource.namespaced and info.resource != "namespaces":
+            raise no_such_path()
+        if info.subresource:
+            sub = resource.subresources.get(info.subresource)
+            if sub is None or (info.parts and info.subresource != "proxy"):
+                raise no_such_path()
+            if info.verb not in sub.verbs:
+                raise method_not_allowed()
+            return resource
+        verb = info.verb
+        if verb not in resource.verbs or (verb == "create" and info.name):
+            raise method_not_allowed()
+        if verb in ("update", "patch") and not info.name:
+            raise method_not_allowed()
+        if resource.namespaced and not info.namespace and verb not in ("list", "watch"):
+            raise method_not_allowed()
+        return resource
+
+    async def serve(self, request: Request) -> Reply:
+        resource = self.find(request)
+        if isinstance(resource, Answer):
+            return resource
+        view = view_of(request)
+        info = request.info
+        if info.subresource and info.subresource not in _SAME_OBJECT:
+            handler = self.subresources.get(info.subresource)
+            if handler is None:
+                raise no_such_path()
+            return await handler(request, resource, view)
+        virtual = self.virtual.get((info.group, info.resource))
+        if virtual is not None:
+            return await virtual(request, resource, view)
+        verb = info.verb
+        if verb == "get":
+            return await reading.get(self.storage, request, resource, view)
+        if verb == "list":
+            return await reading.list_(self.storage, request, resource, view)
+        if verb == "watch":
+            return await reading.watch(self.storage, request, resource, view, self.rng)
+        if verb == "create":
+            return await self.writer.create(request, resource, view)
+        if verb == "update":
+            return await self.writer.update(request, resource, view)
+        if verb == "patch":
+            return await self.writer.patch(request, resource, view)
+        if verb == "delete":
+            return await self.deleter.delete(request, resource, view)
+        return await self.deleter.delete_collection(request, resource, view)
+
+
+def view_of(request: Request) -> View:
+    """Raises NotAcceptable."""
+    accept = request.headers.get("Accept", "")
+    view = PLAIN if not accept else negotiate(accept)
+    if wants_pretty(request.query, request.headers):
+        view = View(view.media_type, view.form, view.version, True)
+    return view
+
+
+def wants_pretty(query: Mapping[str, str], headers: Mapping[str, str]) -> bool:
+    """?pretty decides; without it people (browsers, curl, wget) get it."""
+    if "pretty" in query:
+        return query["pretty"] not in ("false", "0")
+    agent = headers.get("User-Agent", "")
+    return agent.startswith(("curl", "Wget", "Mozilla/5.0"))

@@ -1,0 +1,95 @@
+"""Where objects are kept: one store, one cacher per storage prefix, and the mapping of store sentinels to API errors.
+
+The only module of the server that calls the store; everything else reads through cachers and writes through here.
+"""
+
+from __future__ import annotations
+
+from minikube_api.cache import entries
+from minikube_api.cache.cacher import Cacher
+from minikube_api.cache.feed import Feed
+from minikube_api.meta.errors import InternalError, ServiceUnavailable
+from minikube_api.resources.resource import Resource
+from minikube_api.server.context import Object
+from minikube_api.store.contract import CompareFailed, Revision, Store, StoreClosed, StoreFailed
+
+#: kube-apiserver's --event-ttl
+EVENT_TTL = 3600.0
+
+
+class Changed(Exception):
+    """The object is not at the revision that was read; `current` is the entry that stands there now, or None."""
+
+    def __init__(self, current: entries.Entry | None) -> None:
+        super().__init__("changed")
+        self.current = current
+
+
+class Storage:
+    """All kinds' objects. `feed.run()` must be running."""
+
+    def __init__(self, store: Store, *, event_ttl: float = EVENT_TTL) -> None:
+        self.store = store
+        self.feed = Feed(store)
+        self._event_ttl = event_ttl
+        self._cachers: dict[str, Cacher] = {}
+
+    def cacher(self, resource: Resource) -> Cacher:
+        cacher = self._cachers.get(resource.storage_prefix)
+        if cacher is None:
+            cacher = self._cachers[resource.storage_prefix] = Cacher(
+                self.feed, resource.storage_prefix, namespaced=resource.namespaced, fields=resource.selectable_fields
+            )
+        return cacher
+
+    def close_watches(self) -> None:
+        for cacher in self._cachers.values():
+            cacher.close()
+
+    async def current(self, resource: Resource, namespace: str, name: str) -> entries.Entry | None:
+        """The object to base a write on. What the cache has is good enough: a stale one fails the compare and is read again."""
+        cacher = self.cacher(resource)
+        entry = await cacher.get(namespace, name, resource_version="0")
+        if entry is None:
+            entry = await cacher.get(namespace, name, resource_version="")
+        return entry
+
+    async def put(self, resource: Resource, namespace: str, name: str, tree: Object, *, expect: int) -> tuple[bytes, Revision]:
+        """Write the stored form; returns (body with its resourceVersion, revision) once readers see it. Raises Changed."""
+        key = resource.key(namespace, name)
+        value = entries.encode(tree)
+        ttl = self._event_ttl if resource.plural == "events" else None
+        try:
+            revision = await self.store.put(key, value, expect=expect, ttl=ttl)
+        except CompareFailed as error:
+            raise Changed(self._entry(resource, error)) from error
+        except (StoreFailed, StoreClosed) as error:
+            raise unavailable(error) from error
+        await self.cacher(resource).wait(revision)
+        return entries.splice(value, revision), revision
+
+    async def delete(self, resource: Resource, namespace: str, name: str, *, expect: int) -> Revision:
+        """Delete at `expect`. Raises Changed (current None: it is gone already)."""
+        try:
+            revision = await self.store.delete(resource.key(namespace, name), expect=expect)
+        except CompareFailed as error:
+            raise Changed(self._entry(resource, error)) from error
+        except (StoreFailed, StoreClosed) as error:
+            raise unavailable(error) from error
+        await self.cacher(resource).wait(revision)
+        return revision
+
+    def _entry(self, resource: Resource, error: CompareFailed) -> entries.Entry | None:
+        found = error.current
+        if found is None:
+            return None
+        rest = found.key[len(resource.storage_prefix) :]
+        namespace, _, name = rest.rpartition("/")
+        body = entries.splice(found.value, found.mod_revision)
+        return entries.Entry(found.key, namespace, name, found.mod_revision, body, resource.selectable_fields)
+
+
+def unavailable(error: Exception) -> Exception:
+    if isinstance(error, StoreClosed):
+        return ServiceUnavailable("the server is shutting down")
+    return InternalError(f"Internal error occurred: {error}")

@@ -1,0 +1,48 @@
+"""Managed fields of every write: the server's call into `schema.managed`, with the fields each endpoint does not write."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minikube_api.resources.resource import Resource
+from minikube_api.schema import managed
+from minikube_api.server.context import Object
+
+_STATUS: dict[str, Any] = {"f:status": {}}
+
+
+def writer(resource: Resource, manager: str, subresource: str, now: str) -> managed.Writer:
+    return managed.Writer(
+        manager=manager,
+        api_version=resource.api_version,
+        schema=resource.schema,
+        now=now,
+        subresource=subresource,
+        reset=reset_fields(resource, subresource),
+    )
+
+
+def reset_fields(resource: Resource, subresource: str) -> dict[str, Any]:
+    """What the endpoint resets whatever the body says (the strategy's GetResetFields): nobody comes to own it there."""
+    if "status" not in resource.subresources:
+        return {}
+    if subresource == "status":
+        fields = getattr(resource.strategy, "spec_fields", ("spec",))
+        return {f"f:{name}": {} for name in fields}
+    return _STATUS
+
+
+def track(resource: Resource, obj: Object, old: Object | None, manager: str, subresource: str, now: str) -> None:
+    """Note in `obj` which fields this write took. `old` is None on create."""
+    managed.on_update(old, obj, writer(resource, manager, subresource, now))
+
+
+def apply(
+    live: Object | None, applied: Object, resource: Resource, manager: str, subresource: str, now: str, *, force: bool
+) -> Object:
+    return managed.on_apply(live, applied, writer(resource, manager, subresource, now), force=force)
+
+
+def changes_nothing(old: Object, new: Object) -> bool:
+    """Whether a write would change nothing but times in managedFields; then `new` gets the old list back."""
+    return managed.keep_timestamps(old, new)
