@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from functools import partial
 
-from minikube_api.resources import conversions, facts, selectable
-from minikube_api.resources.facts import KindFacts
-from minikube_api.resources.resource import Registry, Resource
-from minikube_api.resources.strategies import KindStrategy
+from minikube_api.resources import conversions, groups, selectable
+from minikube_api.resources.resource import Registry, Resource, Subresource
 from minikube_api.resources.tables import cells, columns
-from minikube_api.schema.model import Schema
+from minikube_api.schema import builtin
+from minikube_api.schema.builtin import KindFacts
 
 
 def registry() -> Registry:
     """All kinds that kube-apiserver 1.36 serves. Schemas and column texts are loaded when they are first asked for."""
-    return Registry(_resource(fact) for fact in facts.kinds())
+    return Registry(_resource(fact) for fact in builtin.kinds())
 
 
 def _resource(fact: KindFacts) -> Resource:
     conversion = conversions.BY_RESOURCE.get((fact.group, fact.version, fact.plural), conversions.IDENTITY)
     fields = selectable.BY_KIND.get((fact.group, fact.plural), selectable.NOTHING)
-    load_schema = partial(_schema, fact.group, fact.version, fact.kind)
+    load_schema = partial(builtin.load, fact.group, fact.version, fact.kind)
     storage_group, storage_version = conversion.storage_version or (fact.group, fact.version)
     return Resource(
         group=fact.group,
@@ -32,8 +31,11 @@ def _resource(fact: KindFacts) -> Resource:
         verbs=fact.verbs,
         short_names=fact.short_names,
         categories=fact.categories,
-        subresources=fact.subresources,
-        strategy=_strategy(fact),
+        subresources={
+            sub.name: Subresource(name=sub.name, kind=sub.kind, group=sub.group, version=sub.version, verbs=sub.verbs)
+            for sub in fact.subresources
+        },
+        strategy=groups.strategy(fact),
         columns=columns.columns(fact.plural, fact.group, load_schema),
         cells=cells.of(fact.group, fact.version, fact.plural),
         row_conditions=cells.row_conditions(fact.group, fact.plural),
@@ -47,15 +49,3 @@ def _resource(fact: KindFacts) -> Resource:
         from_storage=conversion.from_storage,
         load_schema=load_schema,
     )
-
-
-def _strategy(fact: KindFacts) -> KindStrategy:
-    strategy = KindStrategy()
-    strategy.namespaced = fact.namespaced
-    return strategy
-
-
-def _schema(group: str, version: str, kind: str) -> Schema:
-    from minikube_api.schema import builtin
-
-    return builtin.load(group, version, kind)

@@ -8,9 +8,10 @@ Kinds that are not listed have Name and Created At, as in apiserver's default ta
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 
 from minikube_api.resources.resource import Column
+from minikube_api.schema import builtin
 from minikube_api.schema.model import Schema
 
 _SHARED = {
@@ -427,17 +428,15 @@ _COLUMNS = {
 }
 _DEFAULT = "=Name\n=Created"
 
-#: events.k8s.io names the same fields otherwise
-_RENAMED = {
-    ".lastTimestamp": ".deprecatedLastTimestamp", ".firstTimestamp": ".deprecatedFirstTimestamp", ".count": ".deprecatedCount",
-    ".source": ".deprecatedSource", ".message": ".note", ".involvedObject": ".regarding",
-    ".involvedObject.fieldPath": ".regarding.fieldPath",
-}  # fmt: skip
+#: kinds whose texts come from one version, whichever is asked for
+_DESCRIBED_BY = {"events": ("", "v1", "Event"), "horizontalpodautoscalers": ("autoscaling", "v2", "HorizontalPodAutoscaler")}
 
 
 def columns(plural: str, group: str, load_schema: Callable[[], Schema]) -> tuple[Column, ...]:
     """The columns of a kind; descriptions are read from its schema when they are asked for."""
     lines = _lines("events." if plural == "events" else f"{plural}.{group}")
+    if plural in _DESCRIBED_BY:
+        load_schema = partial(builtin.load, *_DESCRIBED_BY[plural])
     return tuple(_column(line, load_schema) for line in lines)
 
 
@@ -455,10 +454,8 @@ def _column(line: str, load_schema: Callable[[], Schema]) -> Column:
 
 
 def _description(schema: Schema, path: str) -> str:
-    """The description of the field at `.a.b`; empty where the schema has no such field."""
-    if path in _RENAMED and path.split(".")[1] not in schema.fields:
-        path = _RENAMED[path]
-    node: Schema | None = schema
-    for part in path[1:].split("."):
-        node = node.fields.get(part) if node is not None else None
-    return node.description if node is not None else ""
+    """The description of the field at `.a.b`."""
+    *parents, field = path[1:].split(".")
+    for part in parents:
+        schema = schema.fields[part]
+    return builtin.descriptions(schema.definition).get(field, "")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from minikube_api.meta import durations, times
+from minikube_api.meta import durations, selectors, times
+from minikube_api.meta.errors import StatusError
 
 Object = dict[str, Any]
 NONE = "<none>"
@@ -29,22 +30,12 @@ def labels(values: Mapping[str, str] | None) -> str:
 
 def selector(tree: Mapping[str, Any] | None) -> str:
     """A label selector as `kubectl -l` takes it; requirements in the order of their keys."""
-    return selector_text(tree) or NONE
-
-
-_FORMS = {"In": "{} in ({})", "NotIn": "{} notin ({})", "Exists": "{}", "DoesNotExist": "!{}"}
-
-
-def selector_text(tree: Mapping[str, Any] | None) -> str:
     if not tree:
-        return ""
-    parts = [(key, f"{key}={value}") for key, value in (tree.get("matchLabels") or {}).items()]
-    for term in tree.get("matchExpressions") or ():
-        form = _FORMS.get(term.get("operator"))
-        if form is None:
-            return "<error>"
-        parts.append((term["key"], form.format(term["key"], ",".join(sorted(term.get("values") or ())))))
-    return ",".join(text for _, text in sorted(parts, key=lambda part: part[0]))
+        return NONE
+    try:
+        return str(selectors.from_label_selector(tree)) or NONE
+    except StatusError:
+        return "<error>"
 
 
 def some(items: list[str], maximum: int = 3, separator: str = ",", count: int | None = None) -> str:
