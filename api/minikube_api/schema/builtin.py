@@ -139,6 +139,16 @@ def definition(name: str) -> Schema:
     return _table().node(name.removeprefix("io.k8s."))
 
 
+def facts(name: str) -> dict[str, Any]:
+    """A definition's line of the table as it is written there. Raises KeyError. For OpenAPI, which needs no compiled nodes."""
+    return _table().facts(name.removeprefix("io.k8s."))
+
+
+def definition_of(group: str, version: str, kind: str) -> str:
+    """`io.k8s.api.core.v1.Pod`. Raises KeyError."""
+    return "io.k8s." + _table().definitions[group, version, kind]
+
+
 def release() -> str:
     """The Kubernetes release of the table, `1.36.0`."""
     return _table().header["release"]
