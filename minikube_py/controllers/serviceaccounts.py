@@ -59,15 +59,10 @@ class RootCAPublisher(Controller):
 
     def setup(self) -> None:
         self._namespaces = self.informers.informer(Namespace)
-        self._maps = self.informers.informer(ConfigMap)
+        self._maps = self.informers.informer(ConfigMap, field_selector=f"metadata.name={ROOT_CA}")
         self._namespaces.on_add(self.enqueue)
         self._namespaces.on_update(lambda _, new: self.enqueue(new))
-        self._maps.on_update(lambda _, new: self._changed(new))
-        self._maps.on_delete(self._changed)
-
-    def _changed(self, configmap: ConfigMap) -> None:
-        if configmap.metadata.name == ROOT_CA:
-            self.queue.add(Key("", configmap.metadata.namespace))
+        self._maps.on_change(lambda configmap: self.queue.add(Key("", configmap.metadata.namespace)))
 
     async def reconcile(self, key: Key) -> Result | None:
         if not _is_active(self._namespaces.get("", key.name)):
@@ -79,8 +74,7 @@ class RootCAPublisher(Controller):
             try:
                 await self.client.create(ConfigMap(metadata=metadata, data=data))
             except AlreadyExists:
-                # Not in the cache yet; its event enqueues the namespace when its contents are to be mended.
-                return None
+                return None  # not in the cache yet; its event enqueues the namespace again
             except StatusError as error:
                 if not namespace_terminating(error) and not isinstance(error, NotFound):
                     raise
