@@ -1,6 +1,6 @@
 """metadata.managedFields: who set which field, kept up to date on every create, update and patch; and server-side apply on top of it.
 
-The server calls `update` for everything that is no apply, after decoding, patching and defaulting, before admission; `apply` for
+The server calls `on_update` for everything that is no apply, after decoding, patching and defaulting, before admission; `on_apply` for
 apply patches; and `keep_timestamps` at the end, so that a write that changes nothing does not count as one. All are pure but for the
 `managedFields` they put into objects the caller owns. Source: KEP-555, k8s.io/apimachinery/pkg/util/managedfields, and
 structured-merge-diff's merge package, whose order of steps is kept.
@@ -9,7 +9,7 @@ structured-merge-diff's merge package, whose order of steps is kept.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -39,8 +39,6 @@ _STRIPPED_META = frozenset(
     ("name", "namespace", "creationTimestamp", "selfLink", "uid", "clusterName", "generation", "managedFields", "resourceVersion")
 )
 _ROOT_APART = frozenset(("apiVersion", "kind", "metadata"))
-#: what built-in kinds do not take through an endpoint, by subresource
-_RESET: dict[str, Fields] = {"": {"f:status": LEAF}, "status": {"f:spec": LEAF}}
 _STRIPPED: Fields = {
     "f:apiVersion": LEAF,
     "f:kind": LEAF,
@@ -48,28 +46,31 @@ _STRIPPED: Fields = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Writer:
-    """Who writes, and in which terms; see `update`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writer:
+    """Who writes, and in which terms. `now` is RFC 3339 in whole seconds.
 
-    schema: Schema
+    `reset` are fields that this endpoint does not write, whatever the body says (`{"f:status": {}}` on a resource with a status
+    subresource, `{"f:spec": {}}` on its /status): nobody comes to own them through it. `versions` converts for entries that other API
+    versions wrote; without it all versions are taken to have one form.
+    """
+
     manager: str
     api_version: str
-    subresource: str
+    schema: Schema
     now: str
-    reset: Fields | None
-    versions: Versions | None
+    subresource: str = ""
+    reset: Fields = field(default_factory=dict)
+    versions: Versions | None = None
 
     def tracked(self, fields: Fields) -> Fields:
         """Of these fields those that this endpoint writes."""
         if not fields:
             return fields
-        if self.reset is not None:
-            return apply_sets.recursive_difference(fields, self.reset)
         if self.subresource == "status" and not self.schema.definition:
             # a custom resource's /status takes nothing but the status
             return {"f:status": fields["f:status"]} if "f:status" in fields else LEAF
-        return apply_sets.recursive_difference(fields, _RESET.get(self.subresource, LEAF)) if self.schema.definition else fields
+        return apply_sets.recursive_difference(fields, self.reset)
 
 
 @dataclass(slots=True)
@@ -151,29 +152,12 @@ def _publish(obj: Object, managed: _Managed | None) -> None:
 # ---- create, update, patch
 
 
-def update(
-    new: Object,
-    live: Object | None,
-    schema: Schema,
-    *,
-    manager: str,
-    api_version: str,
-    now: str,
-    subresource: str = "",
-    reset: Fields | None = None,
-    versions: Versions | None = None,
-) -> None:
-    """Set `new`'s managedFields for a create (`live` is None), update or patch. `now` is RFC 3339 in whole seconds.
-
-    `reset` are fields that this endpoint does not write, whatever the body says, so that nobody comes to own them through it; None stands
-    for the usual: no status on the resource of a built-in kind, no spec on its /status, nothing but the status on a custom resource's
-    /status (a custom resource whose status is a subresource gives `{"f:status": {}}`). `versions` converts for entries that other API
-    versions wrote; without it all versions are taken to have one form.
+def on_update(live: Object | None, new: Object, writer: Writer) -> None:
+    """Set `new`'s managedFields for a create (`live` is None), update or patch.
 
     A list in `new` that is valid replaces the live one (not through subresources); `[{}]` clears it, and from then on nothing is tracked
     until the first apply. What cannot be typed loses its list, as in Kubernetes.
     """
-    writer = _Writer(schema, manager or "unknown", api_version, subresource, now, reset, versions)
     managed = _live_or_new(live, new, writer)
     if not managed.sets and live is not None:
         _publish(new, None)
@@ -187,7 +171,7 @@ def update(
     _publish(new, managed)
 
 
-def _live_or_new(live: Object | None, new: Object, writer: _Writer) -> _Managed:
+def _live_or_new(live: Object | None, new: Object, writer: Writer) -> _Managed:
     sent = _entries(new) if not writer.subresource else None
     if sent:
         if sent == [{}]:
@@ -208,7 +192,7 @@ def empty_object(schema: Schema, api_version: str, kind: str) -> Object:
     return {**schema.always, "apiVersion": api_version, "kind": kind}
 
 
-def _update(live: Object | None, new: Object, managed: _Managed, writer: _Writer, manager: str | None = None) -> None:
+def _update(live: Object | None, new: Object, managed: _Managed, writer: Writer, manager: str | None = None) -> None:
     shape = root_shape(writer.schema)
     if live is None:
         live = empty_object(writer.schema, writer.api_version, "")
@@ -246,7 +230,7 @@ def _compared(live: Object, new: Object, shape: Shape) -> tuple[Fields, Fields]:
 
 
 def _take(
-    managed: _Managed, changed: Fields, removed: Fields, but: Key | None, writer: _Writer, live: Object, new: Object
+    managed: _Managed, changed: Fields, removed: Fields, but: Key | None, writer: Writer, live: Object, new: Object
 ) -> None:
     """Take what was changed or removed away from every other manager."""
     by_version: dict[str, tuple[Fields, Fields] | None] = {writer.api_version: (changed, removed)}
@@ -267,7 +251,7 @@ def _take(
 
 
 def _in_version(
-    known: dict[str, tuple[Fields, Fields] | None], version: str, writer: _Writer, live: Object, new: Object
+    known: dict[str, tuple[Fields, Fields] | None], version: str, writer: Writer, live: Object, new: Object
 ) -> tuple[Fields, Fields] | None:
     """The comparison in the terms of another API version; None when it is not served any more."""
     if version in known:
@@ -314,35 +298,23 @@ def _cap(managed: _Managed) -> None:
 # ---- apply
 
 
-def apply(
-    live: Object,
-    applied: Object,
-    schema: Schema,
-    *,
-    manager: str,
-    api_version: str,
-    kind: str,
-    now: str,
-    subresource: str = "",
-    force: bool = False,
-    reset: Fields | None = None,
-    versions: Versions | None = None,
-) -> Object:
-    """The object that results from applying, with its managedFields. A `live` without uid does not exist yet. The rest is as for `update`.
+def on_apply(live: Object | None, applied: Object, writer: Writer, *, force: bool = False) -> Object:
+    """The object that results from applying, with its managedFields. `live` is None, or has no uid, when it does not exist yet.
 
     The result is not defaulted and may hold nulls that the configuration named: decode and default it like a request body. The live
     object and the configuration are left alone. Raises BadRequest, Conflict (with a cause a field) or a StatusError 500 without reason,
     in kube-apiserver's words.
     """
-    writer = _Writer(schema, manager, api_version, subresource, now, reset, versions)
     _check_applied(applied, writer)
+    if live is None:
+        live = {"apiVersion": writer.api_version, "kind": applied.get("kind", "")}
     managed = _decode(_entries(live))
     if managed is None:
         raise StatusError("failed to decode managed fields: invalid entry", code=500, reason="")
     if not objects.uid(live):
-        live = {**schema.always, **live}
+        live = {**writer.schema.always, **live}
     elif not managed.sets:
-        _update(empty_object(schema, api_version, kind), live, managed, writer, BEFORE_FIRST_APPLY)
+        _update(empty_object(writer.schema, writer.api_version, live.get("kind", "")), live, managed, writer, BEFORE_FIRST_APPLY)
     try:
         merged = _apply(live, applied, managed, writer, force=force)
     except _Conflicts as conflicts:
@@ -359,7 +331,7 @@ def apply(
     return merged
 
 
-def _check_applied(applied: Object, writer: _Writer) -> None:
+def _check_applied(applied: Object, writer: Writer) -> None:
     version = applied.get("apiVersion") or ""
     if version != writer.api_version:
         shown = version or "/"
@@ -395,7 +367,7 @@ class _Conflicts(Exception):
         self.before = before
 
 
-def _apply(live: Object, applied: Object, managed: _Managed, writer: _Writer, *, force: bool) -> Object:
+def _apply(live: Object, applied: Object, managed: _Managed, writer: Writer, *, force: bool) -> Object:
     before = _Managed(dict(managed.sets), dict(managed.versions), dict(managed.times))
     shape = root_shape(writer.schema)
     key: Key = (writer.manager, "Apply", "", writer.subresource)
@@ -426,7 +398,7 @@ def _apply(live: Object, applied: Object, managed: _Managed, writer: _Writer, *,
 
 
 def _conflicts(
-    managed: _Managed, changed: Fields, own: Key, writer: _Writer, live: Object, merged: Object
+    managed: _Managed, changed: Fields, own: Key, writer: Writer, live: Object, merged: Object
 ) -> list[tuple[Key, tuple[str, ...], str]]:
     """(manager, path, its API version) of every field that would change and that someone else owns."""
     if not changed:
@@ -444,7 +416,7 @@ def _conflicts(
     return found
 
 
-def _pruned(merged: Object, managed: _Managed, last: Fields, version: str, writer: _Writer) -> Object:
+def _pruned(merged: Object, managed: _Managed, last: Fields, version: str, writer: Writer) -> Object:
     """`merged` without what this manager named last time and nobody, itself included, names any more."""
     shape = root_shape(writer.schema)
     if version != writer.api_version and writer.versions is not None and writer.versions(merged, version) is None:
@@ -505,7 +477,7 @@ def _shown(key: Key, version: str) -> str:
 
 
 def _not_from_last_applied(
-    found: list[tuple[Key, tuple[str, ...], str]], live: Object, writer: _Writer
+    found: list[tuple[Key, tuple[str, ...], str]], live: Object, writer: Writer
 ) -> list[tuple[Key, tuple[str, ...], str]]:
     """The conflicts that client-side apply does not explain: kubectl may take over what its own annotation says it set."""
     text = objects.annotations(live).get(LAST_APPLIED)
