@@ -8,7 +8,6 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import replace
 
-from minikube_api.client.objects import to_tree
 from minikube_api.schema.typed.core_v1 import Pod, PodTemplateSpec
 from minikube_api.schema.typed.meta_v1 import ObjectMeta, OwnerReference
 
@@ -74,7 +73,3 @@ def pod_from(
         ),
         spec=template.spec,
     )
-
-
-def tree(value: Any) -> Any:
-    return to_tree(value)
