@@ -1,0 +1,86 @@
+"""The API server of a cluster with its certificates and identities, and clients for components in this process."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+from minikube_api.client.client import Client
+from minikube_api.server.context import UserInfo
+from minikube_api.server.contract import Dialer, DirectDialer
+from minikube_api.server.server import Config, Listener, Server
+from minikube_py.cluster.credentials import ADMIN, APISERVER_TO_KUBELET, Credentials, Identity
+from minikube_py.cluster.layout import Layout
+from minikube_py.cluster.spec import ClusterSpec
+
+
+def serving_hosts(spec: ClusterSpec, extra: list[str]) -> list[str]:
+    """Names and addresses that the API server's certificate is good for."""
+    names = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local", "localhost"]
+    host, _ = spec.listen_address()
+    own = [socket.gethostname()] if host in ("0.0.0.0", "::") else []
+    return [*names, *own, "127.0.0.1", "::1", host, spec.kubernetes_ip, *extra]
+
+
+def server_config(
+    spec: ClusterSpec,
+    layout: Layout,
+    credentials: Credentials,
+    *,
+    inside: socket.socket | None = None,
+    advertise: tuple[str, int] | None = None,
+    dialer: Dialer | None = None,
+) -> Config:
+    """The server's configuration. `inside` is a listening socket in the cluster's network, at the address `advertise`."""
+    credentials.serving("apiserver", serving_hosts(spec, [advertise[0]] if advertise else []))
+    credentials.client("apiserver-kubelet-client", APISERVER_TO_KUBELET)
+    credentials.service_account_key()
+    host, port = spec.listen_address()
+    listeners = [Listener(host=host, port=port)]
+    if inside is not None:
+        listeners.append(Listener(sock=inside))
+    return Config(
+        store="sqlite" if spec.store == "sqlite" else "memory",
+        data_dir=layout.data / "store",
+        listeners=listeners,
+        certificate=credentials.path("apiserver"),
+        key=credentials.path("apiserver", "key"),
+        client_ca=credentials.path("ca"),
+        kubelet_certificate=credentials.path("apiserver-kubelet-client"),
+        kubelet_key=credentials.path("apiserver-kubelet-client", "key"),
+        kubelet_ca=credentials.path("ca"),
+        token_file=Path(spec.token_auth_file) if spec.token_auth_file else None,
+        service_cidr=spec.service_cidr,
+        advertise=advertise,
+        dialer=dialer or DirectDialer(),
+    )
+
+
+class ControlPlane:
+    """A started API server with what the components of this process need of it."""
+
+    def __init__(self, spec: ClusterSpec, layout: Layout, credentials: Credentials, config: Config) -> None:
+        self.spec, self.layout, self.credentials = spec, layout, credentials
+        self.server = Server(config)
+
+    async def start(self) -> None:
+        await self.server.start()
+        path = Path(self.spec.kubeconfig) if self.spec.kubeconfig else self.layout.kubeconfig
+        for target in {path, self.layout.kubeconfig}:
+            self.credentials.kubeconfig(target, cluster=self.spec.name, server=self.url, name="admin", identity=ADMIN)
+        self.kubeconfig = path
+
+    @property
+    def url(self) -> str:
+        host, _ = self.spec.listen_address()
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+        return f"https://{f'[{host}]' if ':' in host else host}:{self.server.ports[0]}"
+
+    def client(self, identity: Identity) -> Client:
+        """An in-process client with an identity of its own."""
+        return Client(self.server.transport(UserInfo(name=identity.user, groups=identity.groups)))
+
+    def controller_client(self, name: str) -> Client:
+        """The client of a controller: its service account in kube-system, as kube-controller-manager has with its own credentials."""
+        groups = ("system:serviceaccounts", "system:serviceaccounts:kube-system")
+        return self.client(Identity(f"system:serviceaccount:kube-system:{name}", groups))
