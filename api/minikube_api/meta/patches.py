@@ -239,9 +239,20 @@ def _merge(doc: Any, patch: dict[str, Any]) -> dict[str, Any]:
             merged.pop(name, None)
         elif isinstance(value, dict):
             merged[name] = _merge(merged.get(name), value)
+        elif isinstance(value, list) and not isinstance(merged.get(name), dict):
+            merged[name] = _without_nulls(value)
         else:
             merged[name] = value
     return merged
+
+
+def _without_nulls(value: Any) -> Any:
+    """RFC 7386 keeps nulls inside of arrays; the library drops them, unless the array takes the place of an object."""
+    if isinstance(value, list):
+        return [_without_nulls(item) for item in value if item is not None]
+    if isinstance(value, dict):
+        return {name: _without_nulls(part) for name, part in value.items() if part is not None}
+    return value
 
 
 def merge_diff(old: Any, new: Any) -> Any:
