@@ -8,6 +8,7 @@ from typing import Protocol
 from minikube_agents.kubelet.backoff import Backoff
 from minikube_agents.kubelet.observations import Problem
 from minikube_agents.runtime.contract import Image, ImageNotFound, Runtime
+from minikube_api.meta import durations
 from minikube_api.meta.times import Clock
 
 #: a reference: [registry[:port]/]path[:tag][@digest]
@@ -76,7 +77,7 @@ async def ensure(
         tell("Warning", "Failed", "Error: ErrImagePull")
         raise ImageProblem(Problem("ErrImagePull", text, clock.time() + ERROR_SHOWN)) from error
     backoff.reset(image)
-    took = clock.monotonic() - started
+    took = durations.format(round(clock.monotonic() - started, 3))
     size = f" Image size: {pulled.size} bytes." if pulled.size else ""
-    tell("Normal", "Pulled", f'Successfully pulled image "{image}" in {took:.3g}s ({took:.3g}s including waiting).{size}')
+    tell("Normal", "Pulled", f'Successfully pulled image "{image}" in {took} ({took} including waiting).{size}')
     return pulled

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from minikube_agents.kubelet import heartbeat, node_status, pods
+from minikube_agents.kubelet import heartbeat, node_status
 from minikube_agents.kubelet.hosting import Host
 from minikube_agents.kubelet.options import KubeletOptions
 from minikube_agents.kubelet.pod_files import ClusterDNS, parse_resolv_conf
@@ -23,11 +23,11 @@ from minikube_agents.kubelet.volumes.claims import BoundClaims
 from minikube_agents.kubelet.volumes.mounting import Volumes
 from minikube_agents.kubelet.volumes.tokens import TokenCache
 from minikube_agents.kubelet.worker import PodWorker
+from minikube_agents.kubelet.workers import PodWorkers
 from minikube_agents.runtime.contract import DNSConfig, Runtime, RuntimeError_
 from minikube_api.client.client import Client
 from minikube_api.client.events import EventRecorder
 from minikube_api.client.informers import Informer, InformerFactory
-from minikube_api.client.queue import WorkQueue
 from minikube_api.meta.errors import StatusError
 from minikube_api.schema.typed import core_v1 as v1
 
@@ -51,9 +51,7 @@ class Kubelet:
         self.port = 0
         self._factory = factory
         self._machine = node_status.read_machine(_existing(options.root))
-        self._queue: WorkQueue[str] = WorkQueue(self.clock, name="pods")
-        self._workers: dict[str, PodWorker] = {}
-        self._pods: dict[str, v1.Pod] = {}
+        self.workers = PodWorkers(runtime, self.clock, lambda _pod: self._host)
         self._recorder = EventRecorder(client, "kubelet", host=options.node_name, clock=self.clock)
         self._reporter = heartbeat.NodeReporter(client, options.node_name, self._status)
         self._lease = heartbeat.LeaseKeeper(client, options.node_name, seconds=options.lease_seconds, clock=self.clock)
@@ -79,13 +77,15 @@ class Kubelet:
                 self._host = self._make_host(group, services)
                 await pods_informer.synced()
                 await services.synced()
-                await self._adopt(pods_informer)
-                self._follow(pods_informer)
-                group.create_task(self._runtime_events(), name="kubelet: runtime events")
+                self.workers.follow(pods_informer)
+                await self.workers.adopt()
+                assert self._host.volumes is not None
+                self.workers.adopt_leftovers(self._host.volumes.leftovers())
+                group.create_task(self.workers.follow_runtime(), name="kubelet: runtime events")
                 self._keep_alive(group)
                 self._recorder.event(self._node_reference(), "Normal", "Starting", "Starting kubelet.")
                 self.started.set()
-                await self._dispatch(group)
+                await self.workers.dispatch(group)
             finally:
                 if server is not None:
                     await server.stop()
@@ -101,17 +101,17 @@ class Kubelet:
             clock=self.clock,
             group=group,
             recorder=self._recorder,
-            statuses=StatusWriter(self.client, group, self.clock, self._queue.add),
+            statuses=StatusWriter(self.client, group, self.clock, self.workers.queue.add),
             facts=NodeFacts(options.node_name, (options.node_ip,), self.runtime.name),
             allocatable=self.allocatable,
             services=services.list,
             volumes=Volumes(options.root, memory_root=options.memory_root, claims=BoundClaims(self.client), tokens=tokens),
-            references=References(self.client, group, self._queue.add, self.clock),
+            references=References(self.client, group, self.workers.queue.add, self.clock),
             tokens=tokens,
             cluster_dns=ClusterDNS(options.cluster_dns, options.cluster_domain),
             node_dns=parse_resolv_conf(resolv.read_text()) if resolv.is_file() else DNSConfig(),
-            wake=self._queue.add,
-            wake_after=self._queue.add_after,
+            wake=self.workers.queue.add,
+            wake_after=self.workers.queue.add_after,
         )
 
     async def _serve(self) -> Any:
@@ -128,83 +128,13 @@ class Kubelet:
 
     def pods(self) -> list[v1.Pod]:
         """The pods of this node, as the API gives them."""
-        return list(self._pods.values())
+        return self.workers.pods()
 
     def find_pod(self, namespace: str, name: str) -> v1.Pod | None:
-        return next((pod for pod in self._pods.values() if pods.key(pod) == (namespace, name)), None)
+        return self.workers.find_pod(namespace, name)
 
     def worker(self, uid: str) -> PodWorker | None:
-        return self._workers.get(uid)
-
-    def _follow(self, informer: Informer[v1.Pod]) -> None:
-        def changed(pod: v1.Pod) -> None:
-            self._pods[pod.metadata.uid] = pod
-            self._queue.add(pod.metadata.uid)
-
-        def updated(old: v1.Pod, new: v1.Pod) -> None:
-            if old.metadata.uid != new.metadata.uid:
-                gone(old)
-            changed(new)
-
-        def gone(pod: v1.Pod) -> None:
-            self._pods.pop(pod.metadata.uid, None)
-            self._queue.add(pod.metadata.uid)
-
-        informer.on_add(changed)
-        informer.on_update(updated)
-        informer.on_delete(gone)
-
-    async def _adopt(self, informer: Informer[v1.Pod]) -> None:
-        """Sandboxes that ran before go to the workers of their pods; those of unknown pods are ended and removed."""
-        assert self._host is not None
-        for sandbox in await self.runtime.sandboxes():
-            self._worker(sandbox.uid).sandbox_ids.add(sandbox.id)
-            self._queue.add(sandbox.uid)
-        known = {pod.metadata.uid for pod in informer}
-        if self._host.volumes is not None:
-            for uid in self._host.volumes.leftovers() - known:
-                self._worker(uid)
-                self._queue.add(uid)
-
-    def _worker(self, uid: str) -> PodWorker:
-        worker = self._workers.get(uid)
-        if worker is None:
-            assert self._host is not None
-            worker = self._workers[uid] = PodWorker(self._host, uid)
-        return worker
-
-    async def _dispatch(self, group: asyncio.TaskGroup) -> None:
-        """A task per pod that has something to do; never two for one pod."""
-        while True:
-            uid = await self._queue.get()
-            group.create_task(self._work(uid), name=f"kubelet: pod {uid}")
-
-    async def _work(self, uid: str) -> None:
-        try:
-            pod = self._pods.get(uid)
-            if pod is not None:
-                await self._worker(uid).sync(pod)
-            elif uid in self._workers:
-                await self._workers[uid].forget()
-                del self._workers[uid]
-            self._queue.forget(uid)
-        except (RuntimeError_, StatusError, OSError) as error:
-            log.warning("pod %s: %s: %s", uid, type(error).__name__, error)
-            self._queue.add_rate_limited(uid)
-        except Exception:
-            # One broken pod must not take the node with it.
-            log.exception("pod %s: unexpected error", uid)
-            self._queue.add_rate_limited(uid)
-        finally:
-            self._queue.done(uid)
-
-    async def _runtime_events(self) -> None:
-        async for event in self.runtime.events():
-            worker = self._workers.get(event.pod_uid)
-            if worker is not None:
-                if event.type == "sandbox-started":
-                    worker.sandbox_ids.add(event.sandbox_id)
-                self._queue.add(event.pod_uid)
+        return self.workers.worker(uid)
 
     # the node
 
@@ -269,8 +199,7 @@ class Kubelet:
         """Looks at everything again, so that a lost event is not lost for good; evicts under pressure."""
         from minikube_agents.kubelet import eviction
 
-        for uid in (*self._pods, *self._workers):
-            self._queue.add(uid)
+        self.workers.wake_all()
         with suppress(RuntimeError_):
             await eviction.keep_house(self)
 

@@ -8,9 +8,10 @@ Nothing runs. A container is "running" as soon as it is started; what happens th
 - `hollow.minikube.dev/start-delay`: seconds that starting takes
 - `hollow.minikube.dev/log`: what the container writes when it starts, `.../log.NAME` for one container
 
-Init containers exit with 0 at once unless their pod says otherwise. Every image is present except those whose name starts with
-`missing/`. `exec` knows a few commands (`echo`, `cat`, `true`, `false`, `exit N`, `env`, `hostname`) and refuses all others. A port of a
-hollow pod is answered by a small HTTP server that says 200 to everything, so that probes pass and port-forward has a peer.
+Without `.NAME` an annotation is about app containers; init containers exit with 0 at once unless theirs says otherwise.
+Every image is present except those whose name starts with `missing/`. `exec` knows a few commands (`echo`, `cat`, `true`, `false`,
+`exit N`, `env`, `hostname`) and refuses all others. A port of a hollow pod is answered by a small HTTP server that says 200 to
+everything, so that probes pass and port-forward has a peer.
 """
 
 from __future__ import annotations
@@ -169,7 +170,7 @@ class HollowRuntime:
     async def start_container(self, container_id: str) -> None:
         container = self._container(container_id)
         sandbox = self._sandbox(container.status.sandbox_id)
-        told = Behaviour.of(sandbox.config.annotations, container.config.name)
+        told = Behaviour.of(sandbox.config.annotations, container.config)
         if told.start_delay:
             await self._clock.sleep(told.start_delay)
         now = self._clock.time()
@@ -217,13 +218,9 @@ class HollowRuntime:
     async def container_status(self, container_id: str) -> ContainerStatus:
         return self._container(container_id).status
 
-    async def update_container(
-        self, container_id: str, *, cpu_limit: float, cpu_request: float, memory_limit: int
-    ) -> None:
+    async def update_container(self, container_id: str, *, cpu_limit: float, cpu_request: float, memory_limit: int) -> None:
         container = self._container(container_id)
-        container.config = replace(
-            container.config, cpu_limit=cpu_limit, cpu_request=cpu_request, memory_limit=memory_limit
-        )
+        container.config = replace(container.config, cpu_limit=cpu_limit, cpu_request=cpu_request, memory_limit=memory_limit)
 
     async def stats(self, sandbox_id: str | None = None) -> list[ContainerStats]:
         now = self._clock.time()
@@ -270,9 +267,7 @@ class HollowRuntime:
             case _:
                 raise ExecFailed(f'exec: "{command[0] if command else ""}": hollow containers run no programs')
 
-    async def attach(
-        self, container_id: str, *, stdin: bool, stdout: bool, stderr: bool, tty: bool
-    ) -> HollowStreams:
+    async def attach(self, container_id: str, *, stdin: bool, stdout: bool, stderr: bool, tty: bool) -> HollowStreams:
         container = self._running(container_id)
         if container.gone is None:
             container.gone = asyncio.Event()
@@ -352,7 +347,7 @@ class HollowRuntime:
                 container = self._containers.get(heapq.heappop(self._exits)[1])
                 if container is not None and container.status.state == "running":
                     config = self._sandbox(container.status.sandbox_id).config
-                    self._exit(container, Behaviour.of(config.annotations, container.config.name).exit_code)
+                    self._exit(container, Behaviour.of(config.annotations, container.config).exit_code)
             self._exits_changed.clear()
             if not self._exits:
                 await self._exits_changed.wait()
@@ -419,12 +414,13 @@ class Behaviour:
     log: str = ""
 
     @staticmethod
-    def of(annotations: Mapping[str, str], container: str) -> Behaviour:
+    def of(annotations: Mapping[str, str], container: ContainerConfig) -> Behaviour:
         if not annotations:
             return _DEFAULT
+        is_app = container.labels.get(TYPE_LABEL, "app") == "app"
 
         def told(key: str) -> str | None:
-            return annotations.get(f"{PREFIX}{key}.{container}", annotations.get(PREFIX + key))
+            return annotations.get(f"{PREFIX}{key}.{container.name}", annotations.get(PREFIX + key) if is_app else None)
 
         after = told("exit-after")
         return Behaviour(
