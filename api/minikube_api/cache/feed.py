@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from minikube_api.cache.renderings import RenderedBytes
 from minikube_api.cache.revisions import too_large
 from minikube_api.meta.times import SYSTEM, Clock
-from minikube_api.store.contract import Event, Revision, Store, WatchBatch
+from minikube_api.store.contract import Event, Revision, Store, StoreClosed, WatchBatch
 
 if TYPE_CHECKING:
     from minikube_api.cache.cacher import Cacher
@@ -38,6 +39,7 @@ class Feed:
         self._cachers: dict[str, Cacher] = {}
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._turn = 0
+        self._batches: AsyncIterator[WatchBatch]
 
     def add(self, cacher: Cacher) -> None:
         """A cacher's prefix is one path segment below the feed's: `/registry/pods/`."""
@@ -55,6 +57,7 @@ class Feed:
 
     async def start(self) -> None:
         self.started = self.revision = await self.store.current_revision()
+        self._batches = self.store.watch(self.prefix, after=self.revision)
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -62,8 +65,11 @@ class Feed:
             group.create_task(self._tick(), name="cache-bookmarks")
 
     async def _follow(self) -> None:
-        async for batch in self.store.watch(self.prefix, after=self.revision):
-            self._take(batch)
+        try:
+            async for batch in self._batches:
+                self._take(batch)
+        except StoreClosed:
+            return  # closed by its owner before the first batch
 
     def _take(self, batch: WatchBatch) -> None:
         if batch.events:

@@ -196,9 +196,10 @@ class Watch:
         while True:
             if self._initial is not None:
                 events = list(islice(self._initial, _INITIAL))
+                if len(events) < _INITIAL:
+                    self._initial = None
                 if events:
                     return await self._encode(Delivery(events))
-                self._initial = None
             if self._queue:
                 break
             if self.ended:

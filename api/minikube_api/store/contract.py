@@ -117,7 +117,7 @@ class Store(Protocol):
     def watch(self, prefix: str, *, after: Revision) -> AsyncIterator[WatchBatch]:
         """Every event with a revision greater than `after`, in order, without gap or duplicate; then live, with progress.
 
-        Raises Compacted when `after` is older than the compact revision. A consumer that stays behind loses nothing:
+        Raises Compacted, on the call or while iterating, when `after` is older than the compact revision. A consumer that stays behind loses nothing:
         it reads the backlog from the log.
         """
         ...

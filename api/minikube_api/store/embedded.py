@@ -82,6 +82,8 @@ class EmbeddedStore:
 
     def watch(self, prefix: str, *, after: Revision) -> AsyncIterator[WatchBatch]:
         self._check()
+        if after < self._log.compact_revision:
+            raise Compacted(self._log.compact_revision)
         return self._window.follow(prefix, after, self._log.events, lambda: self._log.compact_revision)
 
     # writes

@@ -64,10 +64,11 @@ class Window:
     async def follow(
         self, prefix: str, after: Revision, backlog: Backlog, compact_revision: Callable[[], Revision]
     ) -> AsyncIterator[WatchBatch]:
-        """What `Store.watch` yields. Cancelling it (or closing the generator) leaves nothing behind."""
+        """What `Store.watch` yields. Cancelling it (or closing the generator) leaves nothing behind.
+
+        Compaction passes by a watcher inside the window; only one that needs the log again gets Compacted.
+        """
         while True:
-            if after < compact_revision():
-                raise Compacted(compact_revision())
             if after < self.start:
                 batch = await backlog(prefix, after, _BACKLOG)
                 if after < compact_revision():
