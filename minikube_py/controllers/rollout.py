@@ -136,7 +136,8 @@ def old_sizes(d: Deployment, old: Sequence[ReplicaSet], new: ReplicaSet | None) 
         if step > 0:
             sizes[rs.metadata.name] -= step
             cleaned += step
-    spare = available(everything) - minimum
+    # A set that was scaled down a moment ago may still report the pods it is about to lose: they don't count.
+    spare = sum(min(size(rs), rs.status.availableReplicas or 0) for rs in everything) - minimum
     for rs in ordered:
         step = min(sizes[rs.metadata.name], spare)
         if step > 0:

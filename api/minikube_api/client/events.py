@@ -74,6 +74,7 @@ class EventRecorder:
         self._clock = clock
         self._correlator = correlator or Correlator()
         self._waiting: asyncio.Queue[Occurrence] = asyncio.Queue(QUEUE)
+        self._stamp = 0
         self.dropped = 0
 
     def event(
@@ -141,7 +142,9 @@ class EventRecorder:
                 log.debug("event %s has expired; writing a new one", known.name)
         count = known.count + 1 if known is not None else 1
         first = known.first if known is not None else occurrence.at
-        name = f"{occurrence.involved.name}.{int(self._clock.time() * 1e9):x}"
+        # Nanoseconds, as client-go names events; counted on when the clock did not move between two of them.
+        self._stamp = max(self._stamp + 1, int(self._clock.time() * 1e9))
+        name = f"{occurrence.involved.name}.{self._stamp:x}"
         event = event_object(occurrence, correlated.message, name, count, first)
         made = await self._client.create(event)
         self._correlator.written(correlated.key, Written(made.metadata.name, made.metadata.namespace or "", count, first))
