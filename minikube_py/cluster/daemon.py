@@ -1,0 +1,158 @@
+"""All components in one process, on one loop: how they are started, told apart, and ended.
+
+Start: API server, then everything else at once; ready when the nodes are. Stop, in reverse: components are cancelled while the server
+still answers (leases, statuses and events may be written until then), then the server stops, then the network is taken away; the other
+way round every component would spend its last seconds on connection errors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from minikube_api.client.client import Client
+from minikube_api.schema.typed import core_v1
+from minikube_py.cluster.control_plane import ControlPlane, server_config
+from minikube_py.cluster.credentials import ADMIN, SCHEDULER, Credentials
+from minikube_py.cluster.layout import Layout
+from minikube_py.cluster.network import Network
+from minikube_py.cluster.reporting import Reporter, started_at, write_state
+from minikube_py.cluster.spec import ClusterSpec
+
+log = logging.getLogger(__name__)
+
+
+async def serve(spec: ClusterSpec, layout: Layout, network: Network | None, reporter: Reporter) -> None:
+    """Run the cluster until SIGTERM or SIGINT; raises what made it fail."""
+    ending = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ending.set)
+    cluster = AllInOne(spec, layout, network, reporter)
+    try:
+        await cluster.run(ending)
+    finally:
+        if network is not None:
+            await network.close()
+        with contextlib.suppress(FileNotFoundError):
+            layout.state.unlink()
+
+
+class AllInOne:
+    def __init__(self, spec: ClusterSpec, layout: Layout, network: Network | None, reporter: Reporter) -> None:
+        self.spec, self.layout, self.network, self.reporter = spec, layout, network, reporter
+        self.credentials = Credentials(layout.pki)
+
+    async def run(self, ending: asyncio.Event) -> None:
+        inside, dialer = None, None
+        if self.network is not None:
+            inside, dialer = await self.network.api_listener(), self.network.dialer
+        advertise = self.network.control_plane if self.network is not None else None
+        config = server_config(self.spec, self.layout, self.credentials, inside=inside, advertise=advertise, dialer=dialer)
+        plane = ControlPlane(self.spec, self.layout, self.credentials, config)
+        await plane.start()
+        log.info("API server ready %.3f s after the start", time.time() - started_at())
+        try:
+            async with asyncio.TaskGroup() as group:
+                ready = self._start_components(plane, group)
+                waiting = group.create_task(self._until_ready(plane, ready), name="until-ready")
+                ended = asyncio.ensure_future(ending.wait())
+                failed = asyncio.ensure_future(plane.server.wait())
+                await asyncio.wait((ended, failed), return_when=asyncio.FIRST_COMPLETED)
+                waiting.cancel()
+                if failed.done():
+                    failed.result()
+                failed.cancel()
+                raise _Ending
+        except* _Ending:
+            log.info("ending")
+        finally:
+            await plane.server.stop()
+
+    # components
+
+    def _start_components(self, plane: ControlPlane, group: asyncio.TaskGroup) -> list[Callable[[], Awaitable[Any]]]:
+        """Create the components' tasks; returns what to wait for until they are ready."""
+        spec, ready = self.spec, []
+        if spec.has("controllers"):
+            ready.append(self._controllers(plane, group))
+        if spec.has("scheduler"):
+            from minikube_py.scheduler.scheduler import Scheduler
+
+            scheduler = Scheduler(plane.client(SCHEDULER))
+            group.create_task(scheduler.run(), name="scheduler")
+            ready.append(scheduler.ready.wait)
+        if spec.has("kubelet") and spec.runtime == "hollow" and spec.nodes:
+            from minikube_agents.kubelet.hollow_nodes import HollowNodes, HollowOptions
+
+            hollow = HollowNodes(plane.client(ADMIN), spec.nodes, HollowOptions(prefix=f"{spec.name}-node-"))
+            group.create_task(hollow.run(), name="hollow-nodes")
+            ready.append(hollow.registered.wait)
+        if self.network is not None:
+            from minikube_py.cluster.nodes import start_nodes
+
+            ready += start_nodes(spec, self.layout, self.credentials, plane, self.network, group)
+        return ready
+
+    def _controllers(self, plane: ControlPlane, group: asyncio.TaskGroup) -> Callable[[], Awaitable[Any]]:
+        from minikube_py.controllers.controller_manager import ControllerManager, Options
+
+        options = Options(cluster_cidr=self.spec.pod_cidr, root_ca=self.credentials.ca.decode())
+        manager = ControllerManager(plane.controller_client, options)
+        manager.prepare()
+        group.create_task(manager.run(), name="controllers")
+        return manager.synced
+
+    async def _until_ready(self, plane: ControlPlane, ready: list[Callable[[], Awaitable[Any]]]) -> None:
+        await asyncio.gather(*(wait() for wait in ready))
+        nodes = await nodes_ready(plane.client(ADMIN), self.spec.nodes if self.spec.has("kubelet") else 0)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 100)
+        gc.enable()
+        report = {
+            "ready": True,
+            "url": plane.url,
+            "kubeconfig": str(plane.kubeconfig),
+            "seconds": round(time.time() - started_at(), 3),
+            "pid": os.getpid(),
+            "nodes": nodes,
+            "warnings": self.reporter.warnings,
+            **(self.network.state() if self.network is not None else {}),
+        }
+        write_state(self.layout.state, report)
+        log.info("ready after %.3f s", report["seconds"])
+        self.reporter.send(report)
+
+
+class _Ending(Exception):
+    """Leaves the components' task group."""
+
+
+async def nodes_ready(admin: Client, count: int) -> int:
+    """Wait until `count` nodes are Ready; returns how many are."""
+    if not count:
+        return 0
+    ready: set[str] = set()
+    while True:
+        found = await admin.list(core_v1.Node)
+        ready = {n.metadata.name or "" for n in found.items if is_ready(n)}
+        if len(ready) >= count:
+            return len(ready)
+        async with contextlib.aclosing(admin.watch(core_v1.Node, resource_version=found.resource_version)) as events:
+            async for event in events:
+                if event.type in ("ADDED", "MODIFIED") and is_ready(event.object):
+                    ready.add(event.object.metadata.name or "")
+                if len(ready) >= count:
+                    return len(ready)
+
+
+def is_ready(node: core_v1.Node) -> bool:
+    return any(c.type == "Ready" and c.status == "True" for c in node.status.conditions)
