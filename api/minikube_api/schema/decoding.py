@@ -368,13 +368,15 @@ def _bytes(value: Any, unknown: list[Any]) -> Any:
     if type(value) is not str:
         raise _Odd
     try:
-        binascii.a2b_base64(value, strict_mode=True)
-    except (binascii.Error, ValueError):
-        try:
-            return binascii.b2a_base64(findings.check_base64(value), newline=False).decode()
-        except findings.WrongValue:
-            raise _Odd from None
-    return value
+        decoded = binascii.a2b_base64(value, strict_mode=True)
+        if binascii.b2a_base64(decoded, newline=False) == value.encode():
+            return value
+    except ValueError:
+        pass  # perhaps only a line break, which Go skips
+    try:
+        return binascii.b2a_base64(findings.check_base64(value), newline=False).decode()
+    except findings.WrongValue:
+        raise _Odd from None
 
 
 _MAKERS: dict[str, Callable[[Schema], Cleaner]] = {

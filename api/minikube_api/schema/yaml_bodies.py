@@ -21,6 +21,8 @@ _integers = (
     (re.compile(r"[-+]?0o?[0-7_]+"), 8),
     (re.compile(r"[-+]?(?:0|[1-9][0-9_]*)"), 10),
 )
+#: numbers to go-yaml, strings to PyYAML: exponents without point or sign, 0o17, 08
+_missed = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)[eE][-+]?[0-9]+|[-+]?0o[0-7_]+|[-+]?0[0-9]*[89][0-9]*")
 _STR = "tag:yaml.org,2002:str"
 
 
@@ -122,8 +124,8 @@ def scalar(text: str, tag: str, *, plain: bool) -> Any:
 
 
 def _resolves(text: str) -> bool:
-    """Whether plain text that PyYAML takes for a string is something else to go-yaml."""
-    return text in _BOOLEANS or _float.fullmatch(text) is not None or text[:2] in ("0o", "0b", "0x")
+    """Whether plain text that PyYAML takes for a string is something else to go-yaml (other text tagged so is `!!str`)."""
+    return text in ("y", "Y", "n", "N") or _missed.fullmatch(text) is not None
 
 
 def _number(text: str) -> Any:

@@ -70,7 +70,4 @@ def encode(obj: Object) -> bytes:
 
 def tree(obj: Struct) -> dict[str, Any]:
     """The struct as a JSON tree; with `apiVersion` and `kind` when it is a top-level object."""
-    body = msgspec.to_builtins(obj)
-    if isinstance(obj, Object):
-        return {"apiVersion": obj.API.api_version, "kind": obj.API.kind, **body}
-    return body
+    return msgspec.json.decode(encode(obj) if isinstance(obj, Object) else _encoder.encode(obj))

@@ -1,0 +1,87 @@
+"""YAML bodies read as sigs.k8s.io/yaml reads them."""
+
+from __future__ import annotations
+
+import pytest
+
+from minikube_api.meta.errors import BadRequest
+from minikube_api.schema import builtin, decoding, yaml_bodies
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("yes", True), ("y", True), ("N", False), ("off", False), ("True", True), ("~", None), ("", None), ("Null", None),
+        ("12", 12), ("-7", -7), ("0x1F", 31), ("0b101", 5), ("010", 8), ("0o17", 15), ("1_000", 1000), ("1e3", 1000.0),
+        (".5", 0.5), ("1.", 1.0), ("1:30", "1:30"), ("2026-01-02", "2026-01-02"), ("2026-01-02T03:04:05Z", "2026-01-02T03:04:05Z"),
+        ("'12'", "12"), ('"yes"', "yes"), ("!!str 12", "12"), ("08", 8.0), ("a b", "a b"), ("1.2.3", "1.2.3"), ("0", 0),
+    ],
+)  # fmt: skip
+def test_scalars_resolve_as_in_go_yaml(text, value):
+    tree, _ = yaml_bodies.load(f"k: {text}\n".encode())
+    assert tree == {"k": value}
+    assert type(tree["k"]) is type(value)
+
+
+@pytest.mark.parametrize(("key", "name"), [("5", "5"), ("on", "true"), ("n", "false"), ("'n'", "n")])
+def test_keys_become_strings(key, name):
+    assert yaml_bodies.load(f"{{{key}: v}}".encode())[0] == {name: "v"}
+
+
+def test_anchors_and_merge_keys_work_and_own_keys_win():
+    tree, duplicates = yaml_bodies.load(b"base: &b {a: 1, b: 2}\nuse:\n  <<: *b\n  b: 3\n")
+    assert tree["use"] == {"a": 1, "b": 3}
+    assert duplicates == []
+
+
+def test_duplicate_keys_are_told_with_their_line():
+    tree, duplicates = yaml_bodies.load(b"a: 1\nb:\n  c: 1\n  c: 2\na: 3\n")
+    assert tree == {"a": 3, "b": {"c": 2}}
+    assert duplicates == ['line 4: key "c" already set in map', 'line 5: key "a" already set in map']
+
+
+def test_only_the_first_document_counts():
+    assert yaml_bodies.load(b"a: 1\n---\nb: 2\n")[0] == {"a": 1}
+
+
+def test_keys_are_sorted_as_in_the_json_that_go_makes_of_it():
+    assert list(yaml_bodies.load(b"b: 1\na: 1\nc: 1")[0]) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param("a: b: c", "yaml: mapping values are not allowed in this context", id="first line has no number"),
+        pytest.param("a: 1\nb: c: d", "yaml: line 2: mapping values are not allowed in this context", id="scanner"),
+        pytest.param("a: &x {b: *x}", "yaml: anchor", id="recursion"),
+    ],
+)
+def test_broken_yaml_is_told_in_libyamls_words(text, message):
+    with pytest.raises(yaml_bodies.YamlProblem) as caught:
+        yaml_bodies.load(text.encode())
+    assert str(caught.value).startswith(message)
+
+
+def refusal(body: bytes, **options) -> str:
+    schema = builtin.load("", "v1", "ConfigMap")
+    with pytest.raises(BadRequest) as caught:
+        decoding.decode(body, schema, kind="ConfigMap", api_version="v1", media_type="application/yaml", **options)
+    return caught.value.message
+
+
+def test_a_yaml_boolean_is_no_string():
+    assert refusal(b"data: {on: yes}").endswith("cannot unmarshal bool into Go struct field ConfigMap.data of type string")
+
+
+def test_strict_tells_duplicates_first_then_unknown_fields():
+    assert refusal(b"metadata: {name: a}\ndta: {}\ndata: {k: v, k: w}\n", validation="Strict") == (
+        'ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: '
+        'yaml: unmarshal errors:\n  line 3: key "k" already set in map, unknown field "dta"'
+    )
+
+
+def test_broken_yaml_is_unrecognized():
+    assert refusal(b"a: b: c") == (
+        "the object provided is unrecognized (must be of type ConfigMap): "
+        "yaml: mapping values are not allowed in this context (613a20623a2063)"
+    )
