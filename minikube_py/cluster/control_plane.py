@@ -32,7 +32,7 @@ def server_config(
     dialer: Dialer | None = None,
 ) -> Config:
     """The server's configuration. `inside` is a listening socket in the cluster's network, at the address `advertise`."""
-    credentials.serving("apiserver", serving_hosts(spec, [advertise[0]] if advertise else []))
+    credentials.serving("apiserver", "kube-apiserver", serving_hosts(spec, [advertise[0]] if advertise else []))
     credentials.client("apiserver-kubelet-client", APISERVER_TO_KUBELET)
     credentials.service_account_key()
     host, port = spec.listen_address()

@@ -57,13 +57,16 @@ class Credentials:
     def path(self, name: str, kind: str = "crt") -> Path:
         return self.directory / f"{name}.{kind}"
 
-    def serving(self, name: str, hosts: list[str]) -> KeyPair:
-        """A serving certificate for `hosts`; made anew when the hosts are not those it was made for."""
+    def serving(self, name: str, common_name: str, hosts: list[str]) -> KeyPair:
+        """A serving certificate for `hosts`; made anew when the hosts are not those it was made for.
+
+        `common_name` must not be the authority's, or OpenSSL takes the certificate for a self-signed one.
+        """
         stamp = self.directory / f"{name}.hosts"
         wanted = "\n".join(sorted(set(hosts)))
         pair = self._read(name)
         if pair is None or not stamp.exists() or stamp.read_text() != wanted:
-            pair = self.authority.issue(hosts[0], hosts=sorted(set(hosts)), server=True)
+            pair = self.authority.issue(common_name, hosts=sorted(set(hosts)), server=True)
             self._write(name, pair)
             stamp.write_text(wanted)
         return pair
