@@ -162,9 +162,8 @@ def _add_request_body(operation: Tree, verb: str, resource: PathResource, dialec
         about = {"name": "body", "in": "body", "schema": schema}
         operation["parameters"].insert(0, about | {"required": True} if required else about)
         return
-    operation["requestBody"] = {"content": {media: {"schema": schema} for media in types}}
-    if required:
-        operation["requestBody"]["required"] = True
+    about = {"content": {media: {"schema": schema} for media in types}}
+    operation["requestBody"] = about | {"required": True} if required else about
 
 
 def _responses(verb: str, resource: PathResource, dialect: Dialect) -> Tree:

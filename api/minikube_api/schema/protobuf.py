@@ -25,7 +25,8 @@ _TABLE = Path(__file__).with_name("protobuf.jsonl")
 _META = "apimachinery.pkg.apis.meta.v1."
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 
-Reader = Callable[[bytes], Any]
+#: takes what the wire gave: bytes, or an int for a varint
+Reader = Callable[[Any], Any]
 
 
 class WireProblem(ValueError):
