@@ -24,9 +24,7 @@ def decode_kind(body: bytes, request: Request, schema: Schema, kind: str, api_ve
     """A body that must be of `kind` in `api_version` or say nothing of it. The tree has a `metadata`."""
     media_type = media_type_of(request.headers.get("Content-Type", "")) or JSON
     if media_type == PROTOBUF:
-        from minikube_api.schema import protobuf
-
-        tree = protobuf.decode(body)
+        tree = _protobuf(body, kind)
         warnings = decoding.check(tree, schema, kind=kind, api_version=api_version, validation="Ignore")
     elif media_type in (JSON, YAML):
         tree, warnings = decoding.decode(
@@ -46,9 +44,7 @@ def decode_options(body: bytes, request: Request, kind: str) -> Object:
     media_type = media_type_of(request.headers.get("Content-Type", "")) or JSON
     schema = builtin.definition(_OPTIONS + kind)
     if media_type == PROTOBUF:
-        from minikube_api.schema import protobuf
-
-        tree = protobuf.decode(body)
+        tree = _protobuf(body, kind)
         decoding.check(tree, schema, kind=kind, validation="Ignore")
         return tree
     if media_type not in (JSON, YAML):
@@ -65,6 +61,15 @@ def decode_options(body: bytes, request: Request, kind: str) -> Object:
         raise decoding.unrecognized(kind, f'no kind "{tree["kind"]}" is registered', body)
     decoding.check(tree, schema, kind=kind, validation="Ignore")
     return tree
+
+
+def _protobuf(body: bytes, kind: str) -> Object:
+    from minikube_api.schema import protobuf
+
+    try:
+        return protobuf.decode(body)
+    except protobuf.WireProblem as problem:
+        raise decoding.unrecognized(kind, str(problem), body) from problem
 
 
 def unknown_format() -> UnsupportedMediaType:

@@ -324,7 +324,7 @@ class Deleter:
             metadata["continue"] = page.continue_token
         bodies = None
         if not views.stored_here(resource):
-            bodies = [orjson.dumps(await views.tree_of(resource, entry)) for entry in page.items]
+            bodies = [views.ordered(await views.tree_of(resource, entry)) for entry in page.items]
         return views.encoded(200, await views.list_body(resource, page.items, bodies, metadata, view, ""), view)
 
 

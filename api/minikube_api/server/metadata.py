@@ -29,6 +29,13 @@ def new_uid(rng: random.Random) -> str:
     return str(UUID(int=rng.getrandbits(128), version=4))
 
 
+def drop_on_create(obj: Object) -> None:
+    """What a client may send but a new object never has; dropped before fields are tracked."""
+    meta = obj["metadata"]
+    for field in ("selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "creationTimestamp", "uid"):
+        meta.pop(field, None)
+
+
 def fill_on_create(obj: Object, namespaced: bool, namespace: str, now: str, rng: random.Random) -> None:
     """Set what only the server may set on a new object (FillObjectMetaSystemFields). Raises what Kubernetes answers with 500."""
     meta = obj["metadata"]
@@ -38,8 +45,6 @@ def fill_on_create(obj: Object, namespaced: bool, namespace: str, now: str, rng:
         meta["namespace"] = namespace
     else:
         meta.pop("namespace", None)
-    for field in ("selfLink", "deletionTimestamp", "deletionGracePeriodSeconds"):
-        meta.pop(field, None)
     meta["creationTimestamp"] = now
     meta["uid"] = new_uid(rng)
     if not meta.get("name") and meta.get("generateName"):

@@ -12,6 +12,7 @@ import orjson
 from minikube_api.server.context import Answer, Object, Reply, Request
 from minikube_api.server.health import NOT_FOUND, Check, Health
 from minikube_api.server.negotiation import PLAIN, View, negotiate
+from minikube_api.server.openapi import OpenApi
 from minikube_api.server.routing import method_not_allowed, wants_pretty
 from minikube_api.server.views import encoded
 
@@ -29,6 +30,7 @@ class Paths:
 
     def __init__(self, server: Server) -> None:
         self._server = server
+        self.openapi = OpenApi(server.registry)
         self.handlers: dict[str, PathHandler] = {}
         self.live: dict[str, Check] = {"ping": _well, "log": _well, "etcd": self._store}
         self.ready: dict[str, Check] = {
@@ -53,7 +55,7 @@ class Paths:
         if root in ("api", "apis"):
             return self._discovery(request, path)
         if root == "openapi":
-            return await self._openapi(request, path)
+            return await self.openapi.answer(request, path) or NOT_FOUND
         if path == "/version":
             return encoded(200, orjson.dumps(version()), _view(request))
         if path == "/metrics":
@@ -74,11 +76,6 @@ class Paths:
                 shown.headers.update(answer.headers)
                 return shown
         return answer
-
-    async def _openapi(self, request: Request, path: str) -> Answer:
-        from minikube_api.server.openapi import answer
-
-        return await answer(self._server.registry, self._server.discovery, request, path)
 
     def listing(self) -> list[str]:
         found = {"/api", "/apis", "/healthz", "/livez", "/readyz", "/metrics", "/openapi/v2", "/openapi/v3", "/version"}

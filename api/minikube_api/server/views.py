@@ -49,6 +49,12 @@ async def converted(resource: Resource, tree: Object) -> Object:
     return await made if inspect.isawaitable(made) else made
 
 
+def ordered(tree: Object) -> bytes:
+    """JSON with apiVersion, kind and metadata first, as stored bytes have it."""
+    head = {"apiVersion": tree["apiVersion"], "kind": tree["kind"], "metadata": tree["metadata"]}
+    return orjson.dumps({**head, **{key: value for key, value in tree.items() if key not in head}})
+
+
 async def to_stored(resource: Resource, tree: Object) -> Object:
     if resource.to_storage is None:
         return tree
@@ -68,10 +74,8 @@ def partial(body: bytes, version: str) -> bytes:
     )
 
 
-def as_item(resource: Resource, body: bytes) -> bytes:
-    """An object as member of a typed list: without apiVersion and kind. Custom resources keep theirs."""
-    if keeps_type(resource):
-        return body
+def _untyped(body: bytes) -> bytes:
+    """An object as member of a typed list: without apiVersion and kind, which stored and rendered bytes begin with."""
     return b"{" + body[body.index(b'"metadata":{') :]
 
 
@@ -126,7 +130,7 @@ async def object_body(resource: Resource, entry: Entry, view: View, include: str
         tree = None
     else:
         tree = await tree_of(resource, entry)
-        body = orjson.dumps(tree)
+        body = ordered(tree)
     return view_of(resource, body, tree, view, include, entry.revision)
 
 
@@ -163,10 +167,8 @@ async def list_body(
                 await asyncio.sleep(0)
     else:
         kind, api_version = list_kind(resource), resource.api_version
-        if keeps_type(resource):
-            parts = list(sources)
-        else:
-            parts = [b"{" + body[body.index(b'"metadata":{') :] for body in sources]
+        cut = (lambda body: body) if keeps_type(resource) else _untyped
+        parts = [cut(body) for body in sources]
     head = b'{"kind":"%b","apiVersion":"%b","metadata":%b,"items":[' % (
         kind.encode(),
         api_version.encode(),
@@ -208,7 +210,7 @@ def rendering(resource: Resource, view: View, include: str) -> Rendering:
         def rows(columns: list[Object] | None) -> Any:
             async def render(entry: Entry) -> bytes:
                 tree = await tree_of(resource, entry)
-                body = entry.body if stored_here(resource) else orjson.dumps(tree)
+                body = entry.body if stored_here(resource) else ordered(tree)
                 made = row(resource, tree, body, include, view.version, time.time())
                 shown: Object = {"kind": "Table", "apiVersion": f"meta.k8s.io/{view.version}"}
                 shown["metadata"] = {"resourceVersion": str(entry.revision)}
@@ -228,7 +230,7 @@ def rendering(resource: Resource, view: View, include: str) -> Rendering:
         return Rendering(key=key, bookmark=bookmark, render=metadata_only)
 
     async def version(entry: Entry) -> bytes:
-        return orjson.dumps(await tree_of(resource, entry))
+        return ordered(await tree_of(resource, entry))
 
     return Rendering(key=key, bookmark=bookmark, render=version)
 

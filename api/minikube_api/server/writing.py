@@ -2,7 +2,7 @@
 
     decode (codec by content type) -> field validation
     -> [ read current -> apply patch or update -> default -> managed fields -> mutating admission -> default again
-         -> reserve (cluster IPs...) -> prepare (status/spec split, generation, immutable metadata) -> validate
+         -> prepare (status/spec split, generation, immutable metadata) -> reserve (cluster IPs...) -> validate
          -> validating admission -> compare-and-swap; again from the top when the compare fails ]
     -> cache -> answer in the requested version and view
 
@@ -208,14 +208,15 @@ class Writer:
     async def create_object(self, write: Write, obj: Object) -> tuple[bytes, int]:
         """All stages of a create from the decoded object on. Returns (JSON in the request's version, revision; 0 in a dry run)."""
         resource, strategy = write.resource, write.resource.strategy
+        metadata.drop_on_create(obj)
         await self.default(write, obj)
         self.track(write, obj)
         await self.mutate(write, obj)
         metadata.fill_on_create(obj, resource.namespaced, write.namespace, write.context.now, self.rng)
         write.name = write.context.name = obj["metadata"].get("name", "")
         try:
-            self.reserve(write, obj)
             strategy.prepare_create(write.context, obj)
+            self.reserve(write, obj)
             problems = strategy.validate_create(write.context, obj)
             if problems:
                 raise Invalid.object(resource.group, resource.kind, write.name, problems)
@@ -259,8 +260,8 @@ class Writer:
         await self.mutate(write, obj)
         metadata.keep_on_update(obj, old, resource.namespaced)
         try:
-            self.reserve(write, obj)
             strategy.prepare_update(write.context, obj, old)
+            self.reserve(write, obj)
             problems = strategy.validate_update(write.context, obj, old)
             if problems:
                 raise Invalid.object(resource.group, resource.kind, write.name, problems)
