@@ -165,3 +165,10 @@ def test_documents_are_made_once_until_something_changes(server):
     server.add_cron_tab(CRON_TAB_SCHEMA)
     assert server.documents.v3("apis/apps/v1") == (first, tag)
     assert server.documents.v2()[1] != tag
+
+
+def test_enumerated_strings_tell_their_values_in_v3_only(server):
+    policy = server.v3("api/v1")["components"]["schemas"]["io.k8s.api.core.v1.PodSpec"]["properties"]["restartPolicy"]
+    assert policy["enum"] == ["Always", "Never", "OnFailure"]
+    v2 = json.loads(server.documents.v2()[0])["definitions"]["io.k8s.api.core.v1.PodSpec"]["properties"]["restartPolicy"]
+    assert "enum" not in v2

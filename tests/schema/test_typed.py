@@ -118,3 +118,10 @@ def test_status_and_spec_are_never_none():
     pod = core_v1.Pod()
     assert (pod.metadata.name, pod.spec.containers, pod.status.phase) == ("", (), None)
     assert core_v1.Service().status.loadBalancer.ingress == ()
+
+
+def test_structs_and_table_come_from_the_same_run_of_the_generator():
+    for kind in builtin.kinds():
+        struct, schema = typed.of(kind.group, kind.version, kind.kind), builtin.load(kind.group, kind.version, kind.kind)
+        ours = {field.encode_name for field in msgspec.structs.fields(struct)}
+        assert ours == set(schema.fields) - {"apiVersion", "kind"}, kind.kind

@@ -121,6 +121,8 @@ def _field(spec: str | Tree, dialect: Dialect, zero: Any, *, element: bool = Fal
         if key in facts:
             part[extension] = facts[key]
     if dialect == "v3":
+        if "e" in facts:
+            part["enum"] = facts["e"]
         default = facts.get("d", zero)
         if default is not None:
             part["default"] = {} if isinstance(default, dict) else default

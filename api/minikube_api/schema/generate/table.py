@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from minikube_api.schema.generate.enums import ENUMS
 from minikube_api.schema.generate.exceptions import DEFAULTS
 from minikube_api.schema.generate.gofacts import Structs, fields_of, messages
 from minikube_api.schema.generate.gotypes import GoType
@@ -149,6 +150,8 @@ def _field(schema: dict[str, Any], default: Any = None, go: GoType | None = None
         facts["t"] = kind + (f"/{schema['format']}" if "format" in schema else "")
     if go is not None and not target and "." in go.name and not go.name.startswith(("[]", "map[")):
         facts["g"] = go.name
+        if values := ENUMS.get(f"{go.package}.{go.name.rsplit('.', 1)[-1]}"):
+            facts["e"] = values
     for key, source in (
         ("lt", "x-kubernetes-list-type"),
         ("lk", "x-kubernetes-list-map-keys"),
