@@ -74,7 +74,7 @@ class Writer:
 
 
 @dataclass(slots=True)
-class _Managed:
+class Managed:
     """Decoded managedFields. `versions` tells the API version of each set; `applied` is in the key."""
 
     sets: dict[Key, Fields]
@@ -85,9 +85,9 @@ class _Managed:
 # ---- reading and writing the list
 
 
-def _decode(entries: Any) -> _Managed | None:
+def decode(entries: Any) -> Managed | None:
     """None for what is no valid list of entries."""
-    managed = _Managed({}, {}, {})
+    managed = Managed({}, {}, {})
     for entry in entries or ():
         if not isinstance(entry, dict):
             return None
@@ -111,7 +111,7 @@ def _decode(entries: Any) -> _Managed | None:
     return managed
 
 
-def _encode(managed: _Managed) -> list[Entry]:
+def encode(managed: Managed) -> list[Entry]:
     """Sorted by operation, time, manager, version and subresource, as the API shows them."""
 
     def order(key: Key) -> tuple[str, str, str, str, str]:
@@ -140,12 +140,12 @@ def _entries(obj: Object | None) -> Any:
     return objects.metadata(obj).get("managedFields") if obj is not None else None
 
 
-def _publish(obj: Object, managed: _Managed | None) -> None:
+def _publish(obj: Object, managed: Managed | None) -> None:
     """Put the list into `obj`; its metadata is replaced, not modified, since patches share it with the live object."""
     meta = dict(objects.metadata(obj))
     meta.pop("managedFields", None)
     if managed is not None and managed.sets:
-        meta["managedFields"] = _encode(managed)
+        meta["managedFields"] = encode(managed)
     obj["metadata"] = meta
 
 
@@ -171,19 +171,19 @@ def on_update(live: Object | None, new: Object, writer: Writer) -> None:
     _publish(new, managed)
 
 
-def _live_or_new(live: Object | None, new: Object, writer: Writer) -> _Managed:
+def _live_or_new(live: Object | None, new: Object, writer: Writer) -> Managed:
     sent = _entries(new) if not writer.subresource else None
     if sent:
         if sent == [{}]:
-            return _Managed({}, {}, {})
+            return Managed({}, {}, {})
         before = _entries(live)
-        managed = _decode(sent)
+        managed = decode(sent)
         if managed is not None and managed.sets and (sent is before or sent == before or _valid(managed)):
             return managed
-    return _decode(_entries(live)) or _Managed({}, {}, {})
+    return decode(_entries(live)) or Managed({}, {}, {})
 
 
-def _valid(managed: _Managed) -> bool:
+def _valid(managed: Managed) -> bool:
     return all(apply_sets.check(fields) for fields in managed.sets.values())
 
 
@@ -192,7 +192,7 @@ def empty_object(schema: Schema, api_version: str, kind: str) -> Object:
     return {**schema.always, "apiVersion": api_version, "kind": kind}
 
 
-def _update(live: Object | None, new: Object, managed: _Managed, writer: Writer, manager: str | None = None) -> None:
+def _update(live: Object | None, new: Object, managed: Managed, writer: Writer, manager: str | None = None) -> None:
     shape = root_shape(writer.schema)
     if live is None:
         live = empty_object(writer.schema, writer.api_version, "")
@@ -229,9 +229,7 @@ def _compared(live: Object, new: Object, shape: Shape) -> tuple[Fields, Fields]:
     return changed, removed
 
 
-def _take(
-    managed: _Managed, changed: Fields, removed: Fields, but: Key | None, writer: Writer, live: Object, new: Object
-) -> None:
+def _take(managed: Managed, changed: Fields, removed: Fields, but: Key | None, writer: Writer, live: Object, new: Object) -> None:
     """Take what was changed or removed away from every other manager."""
     by_version: dict[str, tuple[Fields, Fields] | None] = {writer.api_version: (changed, removed)}
     for key, fields in list(managed.sets.items()):
@@ -269,7 +267,7 @@ def _in_version(
     return known[version]
 
 
-def _cap(managed: _Managed) -> None:
+def _cap(managed: Managed) -> None:
     """Join the oldest entries of updates, version by version, while there are more than ten."""
     updaters = [key for key in managed.sets if key[1] == "Update"]
     if len(updaters) <= MAX_UPDATE_MANAGERS:
@@ -308,7 +306,7 @@ def on_apply(live: Object | None, applied: Object, writer: Writer, *, force: boo
     _check_applied(applied, writer)
     if live is None:
         live = {"apiVersion": writer.api_version, "kind": applied.get("kind", "")}
-    managed = _decode(_entries(live))
+    managed = decode(_entries(live))
     if managed is None:
         raise StatusError("failed to decode managed fields: invalid entry", code=500, reason="")
     if not objects.uid(live):
@@ -361,14 +359,14 @@ def _described(obj: Object) -> str:
 class _Conflicts(Exception):
     """Fields that others own with another value; `before` is the bookkeeping as it was."""
 
-    def __init__(self, found: list[tuple[Key, tuple[str, ...], str]], before: _Managed) -> None:
+    def __init__(self, found: list[tuple[Key, tuple[str, ...], str]], before: Managed) -> None:
         super().__init__()
         self.found = found
         self.before = before
 
 
-def _apply(live: Object, applied: Object, managed: _Managed, writer: Writer, *, force: bool) -> Object:
-    before = _Managed(dict(managed.sets), dict(managed.versions), dict(managed.times))
+def _apply(live: Object, applied: Object, managed: Managed, writer: Writer, *, force: bool) -> Object:
+    before = Managed(dict(managed.sets), dict(managed.versions), dict(managed.times))
     shape = root_shape(writer.schema)
     key: Key = (writer.manager, "Apply", "", writer.subresource)
     try:
@@ -398,7 +396,7 @@ def _apply(live: Object, applied: Object, managed: _Managed, writer: Writer, *, 
 
 
 def _conflicts(
-    managed: _Managed, changed: Fields, own: Key, writer: Writer, live: Object, merged: Object
+    managed: Managed, changed: Fields, own: Key, writer: Writer, live: Object, merged: Object
 ) -> list[tuple[Key, tuple[str, ...], str]]:
     """(manager, path, its API version) of every field that would change and that someone else owns."""
     if not changed:
@@ -416,7 +414,7 @@ def _conflicts(
     return found
 
 
-def _pruned(merged: Object, managed: _Managed, last: Fields, version: str, writer: Writer) -> Object:
+def _pruned(merged: Object, managed: Managed, last: Fields, version: str, writer: Writer) -> Object:
     """`merged` without what this manager named last time and nobody, itself included, names any more."""
     shape = root_shape(writer.schema)
     if version != writer.api_version and writer.versions is not None and writer.versions(merged, version) is None:
