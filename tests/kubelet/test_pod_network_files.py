@@ -27,7 +27,12 @@ OWN = ("default.svc.cluster.local", "svc.cluster.local", "cluster.local")
             DNSConfig(servers=("10.96.0.10",), searches=(*OWN, "example.com"), options=("ndots:5",)), id="ClusterFirstWithHostNet",
         ),
         pytest.param(
-            {"dnsPolicy": "None", "dnsConfig": {"nameservers": ["1.1.1.1"], "searches": ["x.y"], "options": [{"name": "ndots", "value": "2"}, {"name": "edns0"}]}},
+            {
+                "dnsPolicy": "None",
+                "dnsConfig": {
+                    "nameservers": ["1.1.1.1"], "searches": ["x.y"], "options": [{"name": "ndots", "value": "2"}, {"name": "edns0"}],
+                },
+            },
             DNSConfig(servers=("1.1.1.1",), searches=("x.y",), options=("ndots:2", "edns0")), id="None",
         ),
         pytest.param(

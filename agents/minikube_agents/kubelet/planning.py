@@ -226,6 +226,8 @@ def _plan_apps(pod: v1.Pod, observed: Observed, memory: Memory, now: float, resu
         elif newest is None or newest.state != "exited" or pods.verdict(pod, one, newest.exit_code).restart:
             alive = True
             _start(pod, one, observed, memory, now, result)
+            if result.actions[-1:] == [StartContainer(one, attempt_of(pod, observed, one.name))] and _has_post_start(one):
+                break
         if newest is not None and newest.id in memory.hooks:
             # As the kubelet: the next container starts when this one's postStart hook has ended.
             break
@@ -234,6 +236,10 @@ def _plan_apps(pod: v1.Pod, observed: Observed, memory: Memory, now: float, resu
         return
     for records in observed.containers.values():
         result.actions.extend(RemoveContainer(old.id) for old in records[2:] if old.state == "exited")
+
+
+def _has_post_start(one: Member) -> bool:
+    return one.container.lifecycle is not None and one.container.lifecycle.postStart is not None
 
 
 def _condemn(one: Member, newest: ContainerStatus, memory: Memory, result: Plan) -> bool:
