@@ -156,7 +156,7 @@ class Discovery:
                 for v, resources in self._groups.get(group, {}).items()
             ]
             meta: Object = {"name": group} if group else {}
-            items.append({"metadata": {**meta, "creationTimestamp": None}, "versions": versions})
+            items.append({"metadata": meta, "versions": versions})
         return {
             "kind": "APIGroupDiscoveryList",
             "apiVersion": f"apidiscovery.k8s.io/{form}",

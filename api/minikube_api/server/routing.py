@@ -92,6 +92,9 @@ class Router:
         virtual = self.virtual.get((info.group, info.resource))
         if virtual is not None:
             return await virtual(request, resource, view)
+        if "get" not in resource.verbs:
+            # computed kinds whose room of the server is not there
+            raise no_such_path()
         verb = info.verb
         if verb == "get":
             return await reading.get(self.storage, request, resource, view)

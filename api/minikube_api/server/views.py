@@ -185,7 +185,7 @@ def rendering(resource: Resource, view: View, include: str) -> Rendering:
     """What a watcher of this resource and view sees, for the cache to memoise."""
 
     def bookmark(revision: int, initial_end: bool) -> bytes:
-        metadata: Object = {"resourceVersion": str(revision), "creationTimestamp": None}
+        metadata: Object = {"resourceVersion": str(revision)}
         if initial_end:
             metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
         if view.form == "Table":
