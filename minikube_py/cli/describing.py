@@ -8,6 +8,19 @@ from typing import Any
 _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _FIRST = ("name", "namespace", "labels", "annotations")
 _LEFT_OUT = {"managedFields", "uid", "resourceVersion", "generation", "selfLink"}
+#: maps whose keys are the user's own words, not fields
+_OWN_KEYS = {
+    "labels",
+    "annotations",
+    "matchLabels",
+    "nodeSelector",
+    "selector",
+    "data",
+    "limits",
+    "requests",
+    "capacity",
+    "allocatable",
+}
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -18,29 +31,28 @@ def title(key: str) -> str:
 
 def describe(obj: dict[str, Any], events: list[dict[str, Any]]) -> str:
     metadata = obj.get("metadata", {})
-    lines = _pairs([(title(k), metadata.get(k)) for k in _FIRST if k in metadata], 0)
-    rest = {k: v for k, v in metadata.items() if k not in _LEFT_OUT and k not in _FIRST}
-    lines += _pairs([(title(k), v) for k, v in rest.items()], 0)
-    lines += _pairs([(title(k), v) for k, v in obj.items() if k not in ("metadata", "apiVersion", "kind")], 0)
+    lines = _pairs([(k, metadata.get(k)) for k in _FIRST if k in metadata], 0)
+    lines += _pairs([(k, v) for k, v in metadata.items() if k not in _LEFT_OUT and k not in _FIRST], 0)
+    lines += _pairs([(k, v) for k, v in obj.items() if k not in ("metadata", "apiVersion", "kind")], 0)
     return "\n".join([*lines, *_events(events)])
 
 
 def _pairs(pairs: list[tuple[str, Any]], depth: int) -> list[str]:
-    width = max((len(k) for k, v in pairs if not _nested(v)), default=0) + 1
+    width = max((len(title(k)) for k, v in pairs if not _nested(v)), default=0) + 1
     lines = []
     pad = "  " * depth
     for key, value in pairs:
+        shown = title(key)
         if not _nested(value):
-            lines.append(f"{pad}{key + ':':<{width}} {_scalar(value)}".rstrip())
+            lines.append(f"{pad}{shown + ':':<{width}} {_scalar(value)}".rstrip())
         elif isinstance(value, dict):
-            keep_names = key in ("Labels", "Annotations", "Match Labels", "Node Selector", "Selector", "Data")
-            entries = [(k if keep_names else title(k), v) for k, v in value.items() if k != _LAST_APPLIED]
-            if all(not _nested(v) for _, v in entries) and keep_names:
-                lines += [f"{pad}{key}:", *(f"{pad}  {k}={_scalar(v)}" for k, v in entries)]
+            entries = [(k, v) for k, v in value.items() if k != _LAST_APPLIED]
+            if key in _OWN_KEYS and not any(_nested(v) for _, v in entries):
+                lines += [f"{pad}{shown}:", *(f"{pad}  {k}={_scalar(v)}" for k, v in entries)]
             else:
-                lines += [f"{pad}{key}:", *_pairs(entries, depth + 1)]
+                lines += [f"{pad}{shown}:", *_pairs(entries, depth + 1)]
         else:
-            lines.append(f"{pad}{key}:")
+            lines.append(f"{pad}{shown}:")
             for item in value:
                 lines += _item(item, depth + 1)
     return lines
@@ -49,7 +61,7 @@ def _pairs(pairs: list[tuple[str, Any]], depth: int) -> list[str]:
 def _item(item: Any, depth: int) -> list[str]:
     if not isinstance(item, dict):
         return ["  " * depth + f"- {_scalar(item)}"]
-    body = _pairs([(title(k), v) for k, v in item.items()], depth + 1)
+    body = _pairs(list(item.items()), depth + 1)
     if body:
         body[0] = "  " * depth + "- " + body[0].lstrip()
     return body
@@ -64,7 +76,7 @@ def _scalar(value: Any) -> str:
         return "<none>"
     if isinstance(value, bool):
         return str(value).lower()
-    return str(value)
+    return "\\n".join(str(value).rstrip("\n").split("\n"))
 
 
 def _events(events: list[dict[str, Any]]) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
 import logging
 import os
@@ -23,7 +24,7 @@ from minikube_py.cluster.control_plane import ControlPlane, server_config
 from minikube_py.cluster.credentials import ADMIN, SCHEDULER, Credentials
 from minikube_py.cluster.layout import Layout
 from minikube_py.cluster.network import Network
-from minikube_py.cluster.reporting import Reporter, started_at, write_state
+from minikube_py.cluster.reporting import STARTED_AT, Reporter, write_state
 from minikube_py.cluster.spec import ClusterSpec
 
 log = logging.getLogger(__name__)
@@ -57,8 +58,11 @@ class AllInOne:
         advertise = self.network.control_plane if self.network is not None else None
         config = server_config(self.spec, self.layout, self.credentials, inside=inside, advertise=advertise, dialer=dialer)
         plane = ControlPlane(self.spec, self.layout, self.credentials, config)
-        await plane.start()
-        log.info("API server ready %.3f s after the start", time.time() - started_at())
+        try:
+            await plane.start()
+        except* OSError as group:
+            raise _listening(self.spec, group) from group
+        log.info("API server ready %.3f s after the start", time.time() - STARTED_AT)
         try:
             async with asyncio.TaskGroup() as group:
                 ready = self._start_components(plane, group)
@@ -121,7 +125,7 @@ class AllInOne:
             "ready": True,
             "url": plane.url,
             "kubeconfig": str(plane.kubeconfig),
-            "seconds": round(time.time() - started_at(), 3),
+            "seconds": round(time.time() - STARTED_AT, 3),
             "pid": os.getpid(),
             "nodes": nodes,
             "warnings": self.reporter.warnings,
@@ -130,6 +134,16 @@ class AllInOne:
         write_state(self.layout.state, report)
         log.info("ready after %.3f s", report["seconds"])
         self.reporter.send(report)
+
+
+def _listening(spec: ClusterSpec, group: BaseExceptionGroup) -> BaseException:
+    """A port in use is the user's business: say which, and what to do."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        return OSError(f"--listen {spec.listen}: the address is in use, by another cluster perhaps; port 0 takes any free one")
+    return group
 
 
 class _Ending(Exception):

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 
-def started_at() -> float:
-    """When the user's command began (seconds since the epoch), handed over by `launch`; else now."""
-    return float(os.environ.get("MINIKUBE_PY_STARTED") or time.time())
+#: when the user's command began (seconds since the epoch), handed over by `launch`; else when this process did
+STARTED_AT = float(os.environ.get("MINIKUBE_PY_STARTED") or time.time())
 
 
 class Reporter:

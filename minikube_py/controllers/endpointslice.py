@@ -9,6 +9,7 @@ from minikube_api.meta.errors import NotFound, StatusError
 from minikube_api.schema.typed.core_v1 import Node, Pod, Service
 from minikube_api.schema.typed.discovery_v1 import EndpointSlice
 from minikube_py.controllers import endpoints_of, owners, slices
+from minikube_py.controllers.pending import PendingWrites
 from minikube_py.controllers.runner import Controller, Key, Result, namespace_terminating
 
 SERVICE_INDEX = "service"
@@ -38,8 +39,11 @@ class EndpointSliceController(Controller):
         self._pods.on_add(self._pod_changed)
         self._pods.on_delete(self._pod_changed)
         self._pods.on_update(self._pod_updated)
+        self._pending = PendingWrites(self._slices, self.clock)
+        self._waiting: set[Key] = set()
+        self._slices.on_add(self._slice_changed)
         self._slices.on_update(lambda _, new: self._slice_changed(new))
-        self._slices.on_delete(self._slice_changed)
+        self._slices.on_delete(lambda slice_: self._slice_changed(slice_, deleted=True))
 
     def _pod_changed(self, pod: Pod) -> None:
         for service in endpoints_of.services_of(self._services, pod):
@@ -51,10 +55,14 @@ class EndpointSliceController(Controller):
             if old.metadata.labels != new.metadata.labels:
                 self._pod_changed(old)
 
-    def _slice_changed(self, slice_: EndpointSlice) -> None:
+    def _slice_changed(self, slice_: EndpointSlice, *, deleted: bool = False) -> None:
         labels = slice_.metadata.labels
-        if labels.get(slices.MANAGED_BY) == slices.CONTROLLER and slices.SERVICE_NAME in labels:
-            self.queue.add(Key(slice_.metadata.namespace, labels[slices.SERVICE_NAME]))
+        if labels.get(slices.MANAGED_BY) != slices.CONTROLLER or slices.SERVICE_NAME not in labels:
+            return
+        key = Key(slice_.metadata.namespace, labels[slices.SERVICE_NAME])
+        if key in self._waiting or not self._pending.is_own(key, slice_, deleted=deleted):
+            self._waiting.discard(key)
+            self.queue.add(key)
 
     async def reconcile(self, key: Key) -> Result | None:
         service = self._services.get(*key)
@@ -62,6 +70,9 @@ class EndpointSliceController(Controller):
             return None  # slices of a deleted service are the garbage collector's
         if service.metadata.deletionTimestamp is not None:
             return None
+        if self._pending.is_behind(key):
+            self._waiting.add(key)  # the event of the missing write enqueues it again
+            return Result(1.0)
         existing = self._slices.index(SERVICE_INDEX, f"{slices.CONTROLLER} {key}")
         selected = endpoints_of.selected_pods(self._pods, service)
         nodes = {name: self._nodes.get("", name) for name in {pod.spec.nodeName or "" for pod in selected}}
@@ -82,7 +93,7 @@ class EndpointSliceController(Controller):
             plan.update += part.update
             plan.delete += part.delete
         try:
-            await carry_out(self.client, plan)
+            await carry_out(self.client, plan, key, self._pending)
         except (StatusError, OSError) as error:
             message = f"Error updating Endpoint Slices for Service {key}: {error}"
             self.recorder.event(service, "Warning", "FailedToUpdateEndpointSlices", message)
@@ -90,21 +101,22 @@ class EndpointSliceController(Controller):
         return None
 
 
-async def carry_out(client: Client, plan: slices.Plan) -> None:
+async def carry_out(client: Client, plan: slices.Plan, key: Key, pending: PendingWrites) -> None:
     """Creations first: endpoints that move between slices are never missing in between."""
     for slice_ in plan.create:
         try:
-            await client.create(slice_)
+            pending.written(key, await client.create(slice_))
         except StatusError as error:
             if not namespace_terminating(error):
                 raise
     for slice_ in plan.update:
-        await client.update(slice_)
-    await delete_slices(client, plan.delete)
+        pending.written(key, await client.update(slice_))
+    await delete_slices(client, plan.delete, key, pending)
 
 
-async def delete_slices(client: Client, doomed: Sequence[EndpointSlice]) -> None:
+async def delete_slices(client: Client, doomed: Sequence[EndpointSlice], key: Key, pending: PendingWrites) -> None:
     for slice_ in doomed:
+        pending.deleted(key, slice_)
         try:
             await client.delete(EndpointSlice, slice_.metadata.name, namespace=slice_.metadata.namespace)
         except NotFound:

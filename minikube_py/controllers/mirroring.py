@@ -9,6 +9,7 @@ from minikube_api.schema.typed.core_v1 import EndpointAddress, Endpoints, Servic
 from minikube_api.schema.typed.discovery_v1 import Endpoint, EndpointConditions, EndpointPort, EndpointSlice
 from minikube_py.controllers import endpoints_of, owners, slices
 from minikube_py.controllers.endpointslice import SERVICE_INDEX, carry_out, delete_slices, service_of
+from minikube_py.controllers.pending import PendingWrites
 from minikube_py.controllers.runner import Controller, Key, Result
 
 CONTROLLER: Final = "endpointslicemirroring-controller.k8s.io"
@@ -30,8 +31,8 @@ class EndpointSliceMirroringController(Controller):
         self._slices.add_index(SERVICE_INDEX, service_of)
         self._endpoints.on_change(self.enqueue)
         self._services.on_change(self.enqueue)
-        self._slices.on_update(lambda _, new: self._slice_changed(new))
-        self._slices.on_delete(self._slice_changed)
+        self._pending = PendingWrites(self._slices, self.clock)
+        self._slices.on_change(self._slice_changed)
 
     def _slice_changed(self, slice_: EndpointSlice) -> None:
         labels = slice_.metadata.labels
@@ -39,10 +40,12 @@ class EndpointSliceMirroringController(Controller):
             self.queue.add(Key(slice_.metadata.namespace, labels[slices.SERVICE_NAME]))
 
     async def reconcile(self, key: Key) -> Result | None:
+        if self._pending.is_behind(key):
+            return Result(1.0)  # the event of the missing write enqueues it before
         existing = self._slices.index(SERVICE_INDEX, f"{CONTROLLER} {key}")
         endpoints, service = self._endpoints.get(*key), self._services.get(*key)
         if endpoints is None or service is None or service.spec.selector or not should_mirror(endpoints):
-            await delete_slices(self.client, existing)
+            await delete_slices(self.client, existing, key, self._pending)
             return None
         plan = slices.Plan()
         labels = endpoints_of.without(endpoints.metadata.labels, (slices.SERVICE_NAME, slices.MANAGED_BY))
@@ -71,7 +74,7 @@ class EndpointSliceMirroringController(Controller):
             plan.update += part.update
             plan.delete += part.delete
         try:
-            await carry_out(self.client, plan)
+            await carry_out(self.client, plan, key, self._pending)
         except (StatusError, OSError) as error:
             message = f"Error updating mirrored EndpointSlices for Endpoints {key}: {error}"
             self.recorder.event(endpoints, "Warning", "FailedToUpdateEndpointSlices", message)
