@@ -42,6 +42,9 @@ class PodStrategy(KindStrategy):
                 return
             case "ephemeralcontainers":
                 only(obj, old, {**old["spec"], "ephemeralContainers": obj["spec"].get("ephemeralContainers")})
+            case "binding" | "eviction":
+                # their pure functions made the object from the old one
+                return
             case "resize":
                 only(obj, old, resized(obj["spec"], old["spec"]))
             case _:
@@ -66,6 +69,8 @@ class PodStrategy(KindStrategy):
         errors = objectmeta.meta_update_problems(obj, old)
         errors = errors + errors
         match ctx.subresource:
+            case "binding" | "eviction":
+                return []
             case "status":
                 return errors + updates.status(obj, old)
             case "ephemeralcontainers":

@@ -1,0 +1,1 @@
+"""Workload controllers' kinds: apps, batch and ReplicationController."""

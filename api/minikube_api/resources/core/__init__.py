@@ -1,0 +1,1 @@
+"""The core group's kinds other than pods and replication controllers."""
