@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minikube_api.meta.errors import BadRequest, Conflict, StatusError
-from minikube_api.schema import builtin, managed
+from minikube_api.schema import builtin, managed, managed_entries
 from minikube_api.schema.model import Schema
 
 T1, T2, T3 = (f"2026-01-01T00:00:0{i}Z" for i in (1, 2, 3))
@@ -212,7 +212,7 @@ def test_oldest_updates_are_joined_past_ten() -> None:
     for i in range(1, 13):
         data = {**live["data"], f"k{i}": "v"}
         live = updated(live, data, f"m{i:02}", now=f"2026-01-01T00:01:{i:02}Z")
-    assert len(live["metadata"]["managedFields"]) == managed.MAX_UPDATE_MANAGERS
+    assert len(live["metadata"]["managedFields"]) == managed_entries.MAX_UPDATE_MANAGERS
     ancient = fields(live)["ancient-changes/Update"]
     assert ancient == {"f:data": {".": {}, "f:start": {}, "f:k1": {}, "f:k2": {}, "f:k3": {}}}
     assert times(live)["ancient-changes"] == "2026-01-01T00:01:03Z"

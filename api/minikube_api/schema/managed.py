@@ -19,17 +19,22 @@ from minikube_api.meta.errors import BadRequest, Conflict, StatusError
 from minikube_api.schema import apply_compare, apply_merge, apply_sets
 from minikube_api.schema.apply_sets import LEAF, Fields
 from minikube_api.schema.apply_shapes import ItemError, Shape, root_shape
+from minikube_api.schema.managed_entries import (
+    Key,
+    Managed,
+    cap,
+    decode,
+    encode,
+    keep_timestamps,
+)
 from minikube_api.schema.model import Schema
 
+__all__ = ["LAST_APPLIED", "Writer", "empty_object", "keep_timestamps", "on_apply", "on_update"]
+
 Object = dict[str, Any]
-Entry = dict[str, Any]
-#: (manager, operation, apiVersion ("" for Apply), subresource)
-Key = tuple[str, str, str, str]
 #: an object in another API version and that version's schema; None when the version is not served any more
 Versions = Callable[[Object, str], tuple[Object, Schema] | None]
 
-MAX_UPDATE_MANAGERS = 10
-ANCIENT = "ancient-changes"
 BEFORE_FIRST_APPLY = "before-first-apply"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
@@ -73,69 +78,6 @@ class Writer:
         return apply_sets.recursive_difference(fields, self.reset)
 
 
-@dataclass(slots=True)
-class Managed:
-    """Decoded managedFields. `versions` tells the API version of each set; `applied` is in the key."""
-
-    sets: dict[Key, Fields]
-    versions: dict[Key, str]
-    times: dict[Key, str | None]
-
-
-# ---- reading and writing the list
-
-
-def decode(entries: Any) -> Managed | None:
-    """None for what is no valid list of entries."""
-    managed = Managed({}, {}, {})
-    for entry in entries or ():
-        if not isinstance(entry, dict):
-            return None
-        operation, version = entry.get("operation"), entry.get("apiVersion")
-        fields = entry.get("fieldsV1", LEAF)
-        if operation not in ("Apply", "Update") or not version or entry.get("fieldsType") != "FieldsV1":
-            return None
-        if fields is None:
-            fields = LEAF
-        if not isinstance(fields, dict):
-            return None
-        key = (
-            entry.get("manager") or "",
-            operation,
-            version if operation == "Update" else "",
-            entry.get("subresource") or "",
-        )
-        managed.sets[key] = fields
-        managed.versions[key] = version
-        managed.times[key] = entry.get("time")
-    return managed
-
-
-def encode(managed: Managed) -> list[Entry]:
-    """Sorted by operation, time, manager, version and subresource, as the API shows them."""
-
-    def order(key: Key) -> tuple[str, str, str, str, str]:
-        return key[1], managed.times.get(key) or "", key[0], managed.versions[key], key[3]
-
-    entries: list[Entry] = []
-    for key in sorted(managed.sets, key=order):
-        manager, operation, _, subresource = key
-        entry: Entry = {}
-        if manager:
-            entry["manager"] = manager
-        entry["operation"] = operation
-        entry["apiVersion"] = managed.versions[key]
-        time = managed.times.get(key)
-        if time is not None:
-            entry["time"] = time
-        entry["fieldsType"] = "FieldsV1"
-        entry["fieldsV1"] = managed.sets[key]
-        if subresource:
-            entry["subresource"] = subresource
-        entries.append(entry)
-    return entries
-
-
 def _entries(obj: Object | None) -> Any:
     return objects.metadata(obj).get("managedFields") if obj is not None else None
 
@@ -167,7 +109,7 @@ def on_update(live: Object | None, new: Object, writer: Writer) -> None:
     except ItemError:
         _publish(new, None)
         return
-    _cap(managed)
+    cap(managed)
     _publish(new, managed)
 
 
@@ -265,32 +207,6 @@ def _in_version(
     changed, removed = _compared(old[0], current[0], root_shape(current[1]))
     known[version] = (writer.tracked(changed), writer.tracked(removed))
     return known[version]
-
-
-def _cap(managed: Managed) -> None:
-    """Join the oldest entries of updates, version by version, while there are more than ten."""
-    updaters = [key for key in managed.sets if key[1] == "Update"]
-    if len(updaters) <= MAX_UPDATE_MANAGERS:
-        return
-    updaters.sort(key=lambda key: (managed.times.get(key) or "", key))
-    count = len(updaters)
-    first_of: dict[str, Key] = {}
-    for key in updaters:
-        if count <= MAX_UPDATE_MANAGERS:
-            break
-        version = managed.versions[key]
-        bucket: Key = (ANCIENT, "Update", version, "")
-        first = first_of.setdefault(version, key)
-        if first is key:
-            continue
-        if bucket not in managed.sets:
-            managed.sets[bucket] = managed.sets.pop(first)
-            managed.versions[bucket] = version
-        managed.sets[bucket] = apply_sets.union(managed.sets[key], managed.sets[bucket])
-        managed.times[bucket] = managed.times.get(key)
-        if key != bucket:
-            del managed.sets[key]
-        count -= 1
 
 
 # ---- apply
@@ -503,39 +419,3 @@ def _with_last_applied(merged: Object, applied: Object) -> Object:
     if sum(len(k.encode()) + len(v.encode()) for k, v in annotations.items()) > _ANNOTATIONS_LIMIT:
         del annotations[LAST_APPLIED]
     return {**merged, "metadata": {**objects.metadata(merged), "annotations": annotations}}
-
-
-# ---- no-ops
-
-
-def keep_timestamps(old: Object, new: Object) -> bool:
-    """When `new` differs from `old` by nothing but the times in managedFields, give it the old list back and say so.
-
-    The caller then has a write that changes nothing, which must not make a new resourceVersion. `new`'s resourceVersion does not count.
-    """
-    before, after = objects.metadata(old), objects.metadata(new)
-    theirs, ours = before.get("managedFields"), after.get("managedFields")
-    if ours == theirs:
-        return objects_equal(old, new)
-    if not ours or not theirs or len(ours) != len(theirs):
-        return False
-    if sorted(map(_timeless, ours)) != sorted(map(_timeless, theirs)) or not objects_equal(old, new):
-        return False
-    new["metadata"] = {**after, "managedFields": theirs}
-    return True
-
-
-def _timeless(entry: Entry) -> bytes:
-    return orjson.dumps({k: v for k, v in entry.items() if k != "time"}, option=orjson.OPT_SORT_KEYS)
-
-
-_NOT_COMPARED = frozenset(("managedFields", "resourceVersion"))
-
-
-def objects_equal(old: Object, new: Object) -> bool:
-    """Equal but for managedFields and resourceVersion."""
-    if any(new.get(name) != value for name, value in old.items() if name != "metadata") or len(old) != len(new):
-        return False
-    before, after = objects.metadata(old), objects.metadata(new)
-    names = (before.keys() | after.keys()) - _NOT_COMPARED
-    return all(before.get(name) == after.get(name) for name in names)

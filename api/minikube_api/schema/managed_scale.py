@@ -9,7 +9,7 @@ from typing import Any
 
 from minikube_api.schema import apply_sets
 from minikube_api.schema.apply_sets import Fields
-from minikube_api.schema.managed import Entry, Managed, decode, encode
+from minikube_api.schema.managed_entries import Entry, Managed, decode, encode
 
 SCALE_VERSION = "autoscaling/v1"
 REPLICAS = ("f:spec", "f:replicas")
