@@ -158,8 +158,8 @@ class Invalid(StatusError):
 
     @classmethod
     def object(cls, group: str, kind: str, name: str, errors: list[FieldError]) -> Invalid:
-        unique = list(dict.fromkeys(errors))
-        texts = list(dict.fromkeys(str(e) for e in unique))
+        # causes repeat a finding that was made twice (by the generic and the kind's own check); the message does not
+        texts = list(dict.fromkeys(str(e) for e in errors))
         listed = texts[0] if len(texts) == 1 else "[" + ", ".join(texts) + "]"
         details: dict[str, Any] = {}
         if name:
@@ -167,7 +167,7 @@ class Invalid(StatusError):
         if group:
             details["group"] = group
         details["kind"] = kind
-        details["causes"] = [{"reason": e.reason, "message": e.message, "field": e.path} for e in unique]
+        details["causes"] = [{"reason": e.reason, "message": e.message, "field": e.path} for e in errors]
         return cls(f'{qualified(kind, group)} "{name}" is invalid: {listed}', details=details)
 
 
