@@ -39,7 +39,7 @@ class EndpointSliceController(Controller):
         self._pods.on_add(self._pod_changed)
         self._pods.on_delete(self._pod_changed)
         self._pods.on_update(self._pod_updated)
-        self._pending = PendingWrites(self._slices, self.clock)
+        self._pending = PendingWrites(self.clock)
         self._waiting: set[Key] = set()
         self._slices.on_add(self._slice_changed)
         self._slices.on_update(lambda _, new: self._slice_changed(new))
@@ -60,7 +60,8 @@ class EndpointSliceController(Controller):
         if labels.get(slices.MANAGED_BY) != slices.CONTROLLER or slices.SERVICE_NAME not in labels:
             return
         key = Key(slice_.metadata.namespace, labels[slices.SERVICE_NAME])
-        if key in self._waiting or not self._pending.is_own(key, slice_, deleted=deleted):
+        is_own = self._pending.observe(key, slice_, deleted=deleted)
+        if key in self._waiting or not is_own:
             self._waiting.discard(key)
             self.queue.add(key)
 

@@ -31,13 +31,17 @@ class EndpointSliceMirroringController(Controller):
         self._slices.add_index(SERVICE_INDEX, service_of)
         self._endpoints.on_change(self.enqueue)
         self._services.on_change(self.enqueue)
-        self._pending = PendingWrites(self._slices, self.clock)
-        self._slices.on_change(self._slice_changed)
+        self._pending = PendingWrites(self.clock)
+        self._slices.on_add(self._slice_changed)
+        self._slices.on_update(lambda _, new: self._slice_changed(new))
+        self._slices.on_delete(lambda slice_: self._slice_changed(slice_, deleted=True))
 
-    def _slice_changed(self, slice_: EndpointSlice) -> None:
+    def _slice_changed(self, slice_: EndpointSlice, *, deleted: bool = False) -> None:
         labels = slice_.metadata.labels
         if labels.get(slices.MANAGED_BY) == CONTROLLER and slices.SERVICE_NAME in labels:
-            self.queue.add(Key(slice_.metadata.namespace, labels[slices.SERVICE_NAME]))
+            key = Key(slice_.metadata.namespace, labels[slices.SERVICE_NAME])
+            self._pending.observe(key, slice_, deleted=deleted)
+            self.queue.add(key)
 
     async def reconcile(self, key: Key) -> Result | None:
         if self._pending.is_behind(key):

@@ -235,8 +235,9 @@ class NodeLifecycleController(Controller):
         has_any = any(t.effect == "NoExecute" and t.key in (taints.NOT_READY, taints.UNREACHABLE) for t in node.spec.taints)
         if execute is None:
             wanted = taints.with_effect(wanted, "NoExecute", (), now)
-        elif self._is_master_disrupted():
-            pass  # every node is unready: it is more likely that the control plane is cut off
+        elif self._is_master_disrupted(node):
+            # Every node is unready: more likely the control plane is cut off, and nothing must be evicted.
+            wanted = taints.with_effect(wanted, "NoExecute", (), now)
         elif has_any:
             wanted = taints.with_effect(wanted, "NoExecute", (execute,), now)
         else:
@@ -253,8 +254,11 @@ class NodeLifecycleController(Controller):
             await self.client.patch(Node, node.metadata.name, body)
         return wait
 
-    def _is_master_disrupted(self) -> bool:
-        return len(self._nodes) > 0 and not any(is_ready(node) for node in self._nodes)
+    def _is_master_disrupted(self, node: Node) -> bool:
+        """`node` may be newer than the cache."""
+        return not is_ready(node) and not any(
+            is_ready(other) for other in self._nodes if other.metadata.name != node.metadata.name
+        )
 
     def _rate(self, zone: str) -> float:
         listed = [is_ready(node) for node in self._nodes if zone_of(node) == zone]

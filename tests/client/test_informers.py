@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 
 import pytest
 from scripted import ScriptedTransport, configmap
@@ -112,7 +113,7 @@ async def test_a_failing_server_is_asked_again_with_growing_pauses():
             await clock.advance(0.05)
             if len(transport.streams) > known:
                 times.append(clock.time())
-        pauses = [b - a for a, b in zip(times, times[1:], strict=False)]
+        pauses = [b - a for a, b in itertools.pairwise(times)]
         assert pauses == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6], abs=0.06)
 
 

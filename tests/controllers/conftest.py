@@ -12,7 +12,7 @@ import pytest
 from minikube_api.client import Client
 from minikube_api.client.stepping import SteppedClock, settle
 from minikube_api.meta import times
-from minikube_api.meta.errors import AlreadyExists
+from minikube_api.meta.errors import AlreadyExists, Forbidden
 from minikube_api.schema.typed.core_v1 import Namespace, Node, Pod
 from minikube_api.schema.typed.meta_v1 import ObjectMeta
 from minikube_api.server.context import UserInfo
@@ -83,6 +83,27 @@ class World:
         return await self.client.patch(Node, name, {"status": {"conditions": [condition]}}, subresource="status")
 
 
+class Refusal:
+    """An admission plug-in that lets no object of one resource be created."""
+
+    name = "Refusal"
+
+    def __init__(self, resource: str) -> None:
+        self.resource = resource
+        self.refused = 0
+
+    def handles(self, operation: str) -> bool:
+        return operation == "CREATE"
+
+    async def admit(self, attributes: Any) -> None:
+        pass
+
+    async def validate(self, attributes: Any) -> None:
+        if attributes.resource.plural == self.resource:
+            self.refused += 1
+            raise Forbidden(f"{self.resource} are refused: exceeded quota")
+
+
 Make = Callable[..., Any]
 
 
@@ -91,9 +112,11 @@ def world() -> Make:
     """`async with world("deployment-controller", node_monitor_grace=40) as w:` runs these controllers."""
 
     @asynccontextmanager
-    async def make(*controllers: str, **options: Any):
+    async def make(*controllers: str, refuse: str = "", **options: Any):
+        """`refuse`: creations of this resource are forbidden, as by an exhausted quota."""
         clock = SteppedClock()
-        server = Server(Config(listeners=(), clock=clock))
+        admission = [Refusal(refuse)] if refuse else []
+        server = Server(Config(listeners=(), clock=clock, admission=admission))
         await server.start()
 
         def client_for(name: str) -> Client:

@@ -149,23 +149,19 @@ async def test_a_pod_of_another_owner_is_left_alone(rs_world):
         assert foreign.metadata.ownerReferences[0].uid == "u"
 
 
-async def test_a_refused_creation_is_told_as_condition_and_event(rs_world):
-    async with rs_world() as w:
-        spec = replicaset(replicas=5)["spec"]
-        spec["template"]["spec"]["containers"] = [{"name": "c", "image": "i", "ports": [{"containerPort": 70000}]}]
-        body = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": "rs"}, "spec": spec}
-        try:
-            await w.client.raw.create("/apis/apps/v1/namespaces/default/replicasets", body)
-        except Exception as error:
-            pytest.skip(f"the server refuses the template already: {error}")
+async def test_a_refused_creation_is_told_as_condition_and_event(world):
+    async with world("replicaset-controller", refuse="pods") as w:
+        await create(w, replicas=5)
 
         async def check() -> Any:
             return conditions.find((await get(w)).status.conditions, "ReplicaFailure")
 
         failure = await w.until(check)
         assert (failure.status, failure.reason) == ("True", "FailedCreate")
+        assert "exceeded quota" in failure.message
         await w.quiet()
-        assert any(e.startswith("Warning FailedCreate: Error creating: ") for e in await w.events())
+        events = await w.events()
+        assert any(e.startswith("Warning FailedCreate: Error creating: ") for e in events)
 
 
 async def test_unready_and_young_pods_go_first(rs_world):

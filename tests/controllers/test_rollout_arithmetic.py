@@ -174,9 +174,7 @@ def test_progressing_conditions_follow_the_counts():
     d, new, now = deployment(2), rs("new", 2), 1_700_000_000.0
     moving = rollout.rollout_conditions(d, [new], new, status(replicas=2, updatedReplicas=2), now)
     assert [(c.reason, c.message) for c in moving] == [("ReplicaSetUpdated", 'ReplicaSet "new" is progressing.')]
-    done = rollout.rollout_conditions(
-        d, [new], new, status(replicas=2, updatedReplicas=2, availableReplicas=2), now
-    )
+    done = rollout.rollout_conditions(d, [new], new, status(replicas=2, updatedReplicas=2, availableReplicas=2), now)
     assert [(c.status, c.reason) for c in done] == [("True", "NewReplicaSetAvailable")]
 
 
