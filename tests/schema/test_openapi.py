@@ -10,6 +10,7 @@ import pytest
 
 from minikube_api.schema import builtin
 from minikube_api.schema.openapi import Documents
+from minikube_api.schema.protobuf import _wire
 
 
 @dataclass
@@ -172,3 +173,24 @@ def test_enumerated_strings_tell_their_values_in_v3_only(server):
     assert policy["enum"] == ["Always", "Never", "OnFailure"]
     v2 = json.loads(server.documents.v2()[0])["definitions"]["io.k8s.api.core.v1.PodSpec"]["properties"]["restartPolicy"]
     assert "enum" not in v2
+
+
+def _messages(raw: bytes, number: int) -> list[bytes]:
+    return [value for found, _, value in _wire(raw) if found == number]
+
+
+def test_the_protobuf_form_of_v2_holds_the_same_definitions_and_paths(server):
+    server.add_cron_tab(CRON_TAB_SCHEMA)
+    tree, raw = json.loads(server.documents.v2()[0]), server.documents.v2_protobuf()[0]
+    assert _messages(raw, 1) == [b"2.0"]
+    named = {_messages(part, 1)[0].decode(): _messages(part, 2)[0] for part in _messages(_messages(raw, 9)[0], 1)}
+    assert set(named) == set(tree["definitions"])
+    paths = {_messages(part, 1)[0].decode() for part in _messages(_messages(raw, 8)[0], 2)}
+    assert paths == set(tree["paths"])
+    spec = {
+        _messages(part, 1)[0].decode(): _messages(part, 2)[0]
+        for part in _messages(_messages(named["io.k8s.api.core.v1.PodSpec"], 25)[0], 1)
+    }
+    extensions = {_messages(part, 1)[0]: _messages(_messages(part, 2)[0], 2)[0] for part in _messages(spec["containers"], 31)}
+    assert extensions[b"x-kubernetes-patch-merge-key"] == b'"name"\n'
+    assert extensions[b"x-kubernetes-list-map-keys"] == b'["name"]\n'

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from minikube_api.schema import builtin
+from minikube_api.schema import builtin, openapi_protobuf
 from minikube_api.schema.openapi_paths import Body, PathResource, paths
 from minikube_api.schema.openapi_schemas import META, Dialect, Tree, custom_definitions, custom_name, definitions
 
@@ -70,7 +70,7 @@ class Documents:
         self._seen = -1
         self._by_path: dict[str, list[Served]] = {}
         self._hashes: dict[str, str] = {}
-        self._bodies: dict[str, tuple[str, bytes]] = {}
+        self._bodies: dict[tuple[str, Callable[[Tree], bytes]], tuple[str, bytes]] = {}
 
     def index(self) -> bytes:
         """/openapi/v3: a URL with a content hash for each group version."""
@@ -95,11 +95,17 @@ class Documents:
         self._refresh()
         return self._kept("", self._v2_document)
 
-    def _kept(self, path: str, make: Callable[[], Tree]) -> tuple[bytes, str]:
+    def v2_protobuf(self) -> tuple[bytes, str]:
+        """The same in gnostic's protobuf form (`openapi_protobuf.CONTENT_TYPE`)."""
+        self._refresh()
+        return self._kept("", self._v2_document, openapi_protobuf.encode)
+
+    def _kept(self, path: str, make: Callable[[], Tree], encode: Callable[[Tree], bytes] = orjson.dumps) -> tuple[bytes, str]:
         tag = self._hash(path)
-        known = self._bodies.get(path)
+        key = (path, encode)
+        known = self._bodies.get(key)
         if known is None or known[0] != tag:
-            known = self._bodies[path] = (tag, orjson.dumps(make()))
+            known = self._bodies[key] = (tag, encode(make()))
         return known[1], tag
 
     def _refresh(self) -> None:

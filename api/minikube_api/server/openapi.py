@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from minikube_api.resources.resource import Registry
+from minikube_api.schema import openapi_protobuf
 from minikube_api.schema.openapi import CustomSchema, Documents
 from minikube_api.server.context import Answer, Request
 from minikube_api.server.negotiation import JSON, negotiate
-
-_V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2"
 
 
 class OpenApi:
@@ -22,10 +21,14 @@ class OpenApi:
     async def answer(self, request: Request, path: str) -> Answer | None:
         """None when there is no such document."""
         if path == "/openapi/v2":
+            accept = request.headers.get("Accept", "")
+            as_protobuf = accept.startswith(openapi_protobuf.ACCEPTED)
+            if not as_protobuf:
+                negotiate(accept, False)
             async with self._making:
-                body, tag = await asyncio.to_thread(self._documents.v2)
-            negotiate_v2(request.headers.get("Accept", ""))
-            return _tagged(request, body, tag, JSON)
+                make = self._documents.v2_protobuf if as_protobuf else self._documents.v2
+                body, tag = await asyncio.to_thread(make)
+            return _tagged(request, body, tag, openapi_protobuf.CONTENT_TYPE if as_protobuf else JSON)
         if path == "/openapi/v3":
             async with self._making:
                 return Answer(200, await asyncio.to_thread(self._documents.index), "text/plain; charset=utf-8")
@@ -39,12 +42,6 @@ class OpenApi:
         if request.query.get("hash") == found[1] and answer.status == 200:
             answer.headers["Cache-Control"] = "public, immutable"
         return answer
-
-
-def negotiate_v2(accept: str) -> None:
-    """JSON is what this server writes; clients that list the protobuf form list JSON too. Raises NotAcceptable otherwise."""
-    if accept and _V2_PROTOBUF not in accept:
-        negotiate(accept, False)
 
 
 def _tagged(request: Request, body: bytes, tag: str, content_type: str) -> Answer:
