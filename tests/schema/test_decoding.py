@@ -140,6 +140,15 @@ def test_warn_and_ignore_drop_what_is_unknown_and_take_the_last_duplicate(valida
     assert "dta" not in tree
 
 
+@pytest.mark.parametrize("validation", ["Warn", "Ignore"])
+def test_a_repeated_object_adds_to_the_one_before(validation):
+    body = '{"metadata":{"name":"a"},"data":{"k":"v","l":"v"},"data":{"l":"w"},"metadata":{"labels":{"x":"y"}}}'
+    tree, found = decode(body, validation=validation)
+    assert tree["metadata"] == {"name": "a", "labels": {"x": "y"}}
+    assert tree["data"] == {"k": "v", "l": "w"}
+    assert found == (['duplicate field "data"', 'duplicate field "metadata"'] if validation == "Warn" else [])
+
+
 def test_findings_inside_lists_have_an_index():
     body = {"spec": {"containers": [{"name": "a"}, {"name": "b", "foo": {"bar": 1}}]}}
     assert decode(body, POD)[1] == ['unknown field "spec.containers[1].foo"']
@@ -235,6 +244,17 @@ def test_another_version_of_the_same_kind_is_refused():
 
 def test_text_that_is_no_utf8_is_taken_with_replacement_characters():
     assert decode(b'{"data":{"k":"\xff"}}')[0]["data"] == {"k": "\ufffd"}
+
+
+def test_lone_surrogates_become_replacement_characters_also_beside_duplicates():
+    tree, _ = decode(b'{"data":{"k":"\\ud800"},"immutable":true,"immutable":false}')
+    assert tree["data"] == {"k": "\ufffd"}
+
+
+@pytest.mark.parametrize("depth", [900, 2000, 100_000])
+def test_deep_nesting_is_refused_not_a_crash(depth):
+    body = '{"data":' + "[" * depth + "]" * depth + ',"data" :1}'
+    assert "cannot be handled as" in (message := refusal(body)) or "exceeded max depth" in message
 
 
 def test_checking_twice_changes_nothing_more():

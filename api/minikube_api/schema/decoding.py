@@ -141,10 +141,12 @@ def _parse(body: bytes, kind: str, media_type: str, validation: Validation) -> t
     else:
         try:
             tree = parse_json(body)
-        except syntax.SyntaxProblem as problem:
-            raise unrecognized(kind, f"couldn't get version/kind; json parse error: {problem}", body) from None
-        if validation != "Ignore" and isinstance(tree, dict) and syntax.may_repeat_keys(body, tree):
-            spelled = syntax.pairs(body)
+            if isinstance(tree, dict) and syntax.may_repeat_keys(body, tree):
+                spelled = syntax.pairs(body)
+                tree = syntax.merged(spelled)
+        except (syntax.SyntaxProblem, RecursionError) as problem:
+            message = "exceeded max depth" if isinstance(problem, RecursionError) else str(problem)
+            raise unrecognized(kind, f"couldn't get version/kind; json parse error: {message}", body) from None
     if tree is None:
         tree = {}
     if not isinstance(tree, dict):

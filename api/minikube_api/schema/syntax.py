@@ -25,7 +25,25 @@ class Pairs(list[tuple[str, Any]]):
 
 def pairs(body: bytes) -> Any:
     """The tree with every object as `Pairs`. The body must be valid JSON."""
-    return json.loads(body, object_pairs_hook=Pairs)
+    return _repaired(json.loads(body.decode("utf-8", "replace"), object_pairs_hook=Pairs))
+
+
+def merged(value: Any) -> Any:
+    """The tree of `pairs`, repeated keys taken as Go takes them: an object adds to the one before, anything else replaces it."""
+    if isinstance(value, Pairs):
+        tree: dict[str, Any] = {}
+        for key, part in value:
+            new, old = merged(part), tree.get(key)
+            tree[key] = _added(old, new) if isinstance(old, dict) and isinstance(new, dict) else new
+        return tree
+    return [merged(part) for part in value] if isinstance(value, list) else value
+
+
+def _added(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    for key, part in new.items():
+        before = old.get(key)
+        old[key] = _added(before, part) if isinstance(before, dict) and isinstance(part, dict) else part
+    return old
 
 
 def may_repeat_keys(body: bytes, tree: Any) -> bool:
@@ -54,6 +72,8 @@ def tolerant(body: bytes) -> Any:
 def _repaired(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, Pairs):
+        return Pairs((_repaired(key), _repaired(part)) for key, part in value)
     if isinstance(value, list):
         return [_repaired(part) for part in value]
     if isinstance(value, dict):
