@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-
 #: when the user's command began (seconds since the epoch), handed over by `launch`; else when this process did
 STARTED_AT = float(os.environ.get("MINIKUBE_PY_STARTED") or time.time())
 
