@@ -164,7 +164,7 @@ class HollowNodes:
 
         async def status(before: Mapping[str, Any]) -> dict[str, Any]:
             return node_status.node_status(
-                options, self._machine, now=self.clock.time(), port=10250, runtime_name=self.runtime.name,
+                options, self._machine, now=self.clock.time(), port=0, runtime_name=self.runtime.name,
                 runtime_version="0.1.0", found_images=[], before=before,
             )  # fmt: skip
 
