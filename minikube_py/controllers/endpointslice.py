@@ -39,7 +39,7 @@ class EndpointSliceController(Controller):
         self._pods.on_add(self._pod_changed)
         self._pods.on_delete(self._pod_changed)
         self._pods.on_update(self._pod_updated)
-        self._pending = PendingWrites(self.clock)
+        self._pending = PendingWrites(self._slices, self.clock)
         self._waiting: set[Key] = set()
         self._slices.on_add(self._slice_changed)
         self._slices.on_update(lambda _, new: self._slice_changed(new))
@@ -117,8 +117,11 @@ async def carry_out(client: Client, plan: slices.Plan, key: Key, pending: Pendin
 
 async def delete_slices(client: Client, doomed: Sequence[EndpointSlice], key: Key, pending: PendingWrites) -> None:
     for slice_ in doomed:
-        pending.deleted(key, slice_)
+        pending.deleting(key, slice_)
         try:
             await client.delete(EndpointSlice, slice_.metadata.name, namespace=slice_.metadata.namespace)
         except NotFound:
-            pass  # gone already, which is what was wanted
+            pending.not_deleted(key, slice_)  # gone already, which is what was wanted
+        except BaseException:
+            pending.not_deleted(key, slice_)
+            raise

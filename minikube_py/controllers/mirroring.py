@@ -31,7 +31,7 @@ class EndpointSliceMirroringController(Controller):
         self._slices.add_index(SERVICE_INDEX, service_of)
         self._endpoints.on_change(self.enqueue)
         self._services.on_change(self.enqueue)
-        self._pending = PendingWrites(self.clock)
+        self._pending = PendingWrites(self._slices, self.clock)
         self._slices.on_add(self._slice_changed)
         self._slices.on_update(lambda _, new: self._slice_changed(new))
         self._slices.on_delete(lambda slice_: self._slice_changed(slice_, deleted=True))
