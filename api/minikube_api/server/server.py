@@ -15,7 +15,7 @@ import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import orjson
 
@@ -105,6 +105,10 @@ class Config:
     audit: AuditSink | None = None
     registry: Registry | None = None
     anonymous: bool = True
+    #: further objects that are there before /readyz says ok (default roles and bindings...)
+    bootstrap_objects: Sequence[dict[str, Any]] = ()
+    #: create what an empty cluster holds; off only where a test wants an empty store
+    bootstrap: bool = True
 
 
 class Server:
@@ -141,6 +145,7 @@ class Server:
         return await stores.open(self.config.store, self.config.data_dir, clock=self.clock)
 
     async def _run(self, store: Store, started: asyncio.Future[None]) -> None:
+        config = self.config
         try:
             async with asyncio.TaskGroup() as group:
                 self._assemble(store)
@@ -152,7 +157,8 @@ class Server:
                 sockets = [(listener, listener.open()) for listener in self.config.listeners]
                 self.ports = [sock.getsockname()[1] for _, sock in sockets]
                 await self.allocator.rebuild(self.storage, self.registry)
-                await Bootstrap(self).run()
+                if config.bootstrap:
+                    await Bootstrap(self, config.bootstrap_objects).run()
                 self._front = HttpFrontEnd(self.serve, on_error=self._unexpected)
                 context = self._ssl_context()
                 for listener, sock in sockets:
