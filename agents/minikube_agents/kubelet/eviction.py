@@ -9,15 +9,12 @@ import asyncio
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from minikube_agents.kubelet import launching, node_status, pods
+from minikube_agents.kubelet.hosting import NodeView
 from minikube_agents.kubelet.observations import Outcome
 from minikube_api.meta import quantities
 from minikube_api.schema.typed import core_v1 as v1
-
-if TYPE_CHECKING:
-    from minikube_agents.kubelet.kubelet import Kubelet
 
 MIRROR_PRIORITY = 2_000_000_000
 
@@ -54,14 +51,14 @@ def disk_usage(root: Path) -> int:
     return total
 
 
-async def keep_house(kubelet: Kubelet) -> None:
+async def keep_house(kubelet: NodeView) -> None:
     """One round: pods over an emptyDir limit, then one pod if memory is short."""
     live = [pod for pod in kubelet.pods() if not pods.is_deleted(pod) and not pods.is_terminal(pod)]
     for pod in live:
         worker = kubelet.worker(pod.metadata.uid)
         if worker is None or not any(v.emptyDir is not None and v.emptyDir.sizeLimit for v in pod.spec.volumes):
             continue
-        used = {name: await asyncio.to_thread(disk_usage, place) for name, place in worker.starter.places.items()}
+        used = {name: await asyncio.to_thread(disk_usage, place) for name, place in worker.places.items()}
         found = over_limit(pod, used)
         if found is not None:
             evict(kubelet, pod, f'Usage of EmptyDir volume "{found[0]}" exceeds the limit "{found[1]}". ')
@@ -82,7 +79,7 @@ async def keep_house(kubelet: Kubelet) -> None:
         evict(kubelet, pod, text)
 
 
-def evict(kubelet: Kubelet, pod: v1.Pod, message: str) -> None:
+def evict(kubelet: NodeView, pod: v1.Pod, message: str) -> None:
     worker = kubelet.worker(pod.metadata.uid)
     if worker is None or worker.memory.outcome is not None:
         return

@@ -176,13 +176,12 @@ class HollowNodes:
     async def _spread(self, interval: float, act: Callable[[str], Any]) -> None:
         """`act` on every node once an interval, in even batches."""
         names = list(self._nodes)
-        batch = max(self.options.parallel, len(names) // max(int(interval * 4), 1))
+        size = max(self.options.parallel, len(names) // max(int(interval * 4), 1))
         while True:
-            started = self.clock.monotonic()
-            for i in range(0, len(names), batch):
-                await self._each(names[i : i + batch], act)
-                await self.clock.sleep(interval * batch / len(names) * 0.9)
-            await self.clock.sleep(max(interval - (self.clock.monotonic() - started), 0.05))
+            for i in range(0, len(names), size):
+                batch = names[i : i + size]
+                await self.clock.sleep(interval * len(batch) / len(names))
+                await self._each(batch, act)
 
     async def _renew(self) -> None:
         async def renew(name: str) -> None:

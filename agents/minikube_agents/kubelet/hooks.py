@@ -43,7 +43,7 @@ async def _http(host: Host, pod: v1.Pod, container: ContainerStatus, action: v1.
             host.runtime, container.sandbox_id, http_probing.request_of(action, await address_of(host, pod, container), port),
             timeout=HTTP_LIMIT,
         )  # fmt: skip
-    except (OSError, ValueError, TimeoutError, RuntimeError_) as error:
+    except (OSError, ValueError, RuntimeError_) as error:
         raise HookFailed(str(error)) from error
     if not 200 <= status < 400:
         raise HookFailed(f"HTTP hook answered {status}: {body[:1024].decode(errors='replace')}")

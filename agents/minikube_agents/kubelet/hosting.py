@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
+from minikube_agents.kubelet.observations import Memory, Observed
 from minikube_agents.kubelet.options import KubeletOptions
 from minikube_agents.kubelet.pod_files import ClusterDNS
 from minikube_agents.kubelet.references import References
@@ -47,3 +49,34 @@ class Host:
     node_dns: DNSConfig
     wake: Callable[[str], None]
     wake_after: Callable[[str, float], None]
+
+
+class NodeView(Protocol):
+    """A running kubelet, as its HTTPS server, statistics and eviction see it."""
+
+    runtime: Runtime
+    options: KubeletOptions
+    clock: Clock
+
+    def pods(self) -> list[v1.Pod]:
+        """The pods of this node, as the API gives them."""
+        ...
+
+    def find_pod(self, namespace: str, name: str) -> v1.Pod | None: ...
+
+    def worker(self, uid: str) -> WorkerView | None: ...
+
+
+class WorkerView(Protocol):
+    """One pod's worker, as others see it."""
+
+    host: Host
+    memory: Memory
+    sandbox_ids: set[str]
+
+    @property
+    def places(self) -> Mapping[str, Path]:
+        """Where the pod's volumes are on the node, by name."""
+        ...
+
+    async def observe(self) -> Observed: ...

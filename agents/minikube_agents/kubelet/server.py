@@ -11,20 +11,18 @@ import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 from aiohttp import web
 
 from minikube_agents.kubelet import logs, pods, port_forwarding, stats, streaming
+from minikube_agents.kubelet.hosting import NodeView
 from minikube_agents.kubelet.logs import LogOptions
 from minikube_agents.runtime.contract import ContainerStatus, ExecStreams
 from minikube_api.meta import times
 from minikube_api.schema import typed
 from minikube_api.schema.typed import core_v1 as v1
-
-if TYPE_CHECKING:
-    from minikube_agents.kubelet.kubelet import Kubelet
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 #: seconds between looks at a log that is followed
@@ -49,7 +47,7 @@ def caller(transport: asyncio.BaseTransport | None) -> tuple[str, frozenset[str]
 
 
 class KubeletServer:
-    def __init__(self, kubelet: Kubelet) -> None:
+    def __init__(self, kubelet: NodeView) -> None:
         self._kubelet = kubelet
         self._runner: web.AppRunner | None = None
 

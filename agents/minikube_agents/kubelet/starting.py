@@ -80,7 +80,7 @@ class Starter:
         try:
             self._sources = await host.references.sources(pod)
             self.places = await host.volumes.set_up(pod, self._sources, around, host.clock.time())
-        except (VolumeFailure, StatusError, OSError, TimeoutError) as error:
+        except (VolumeFailure, StatusError, OSError) as error:
             self.pod_problem(pod, "FailedMount", str(error))
             return False
         return True
@@ -97,7 +97,7 @@ class Starter:
             self._sources = await host.references.sources(pod)
             around = self._around(pod, observed.sandbox.ips)
             self.places = await host.volumes.set_up(pod, self._sources, around, host.clock.time())
-        except (VolumeFailure, StatusError, OSError, TimeoutError) as error:
+        except (VolumeFailure, StatusError, OSError) as error:
             host.recorder.event(pod, "Warning", "FailedMount", str(error))
 
     def pod_problem(self, pod: v1.Pod, reason: str, message: str) -> None:
@@ -123,7 +123,7 @@ class Starter:
         except ImageProblem as error:
             problems[one.name] = error.problem
             return
-        except (ConfigError, OSError, StatusError, TimeoutError) as error:
+        except (ConfigError, OSError, StatusError) as error:
             self._failed(pod, one, "CreateContainerConfigError", str(error), path)
             return
         try:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from minikube_agents.kubelet.hosting import NodeView
 from minikube_api.meta import times
-
-if TYPE_CHECKING:
-    from minikube_agents.kubelet.kubelet import Kubelet
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 Tree = dict[str, Any]
 
 
-async def summary(kubelet: Kubelet) -> Tree:
+async def summary(kubelet: NodeView) -> Tree:
     """stats/v1alpha1 Summary: node and pods; CPU in core nanoseconds, memory in bytes."""
     import psutil
 
@@ -55,7 +53,7 @@ async def summary(kubelet: Kubelet) -> Tree:
     return {"node": node, "pods": found}
 
 
-async def metrics(kubelet: Kubelet) -> bytes:
+async def metrics(kubelet: NodeView) -> bytes:
     """Prometheus text: pods, containers by state, restarts."""
     states: dict[str, int] = {}
     restarts = 0

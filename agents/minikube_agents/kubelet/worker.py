@@ -6,12 +6,13 @@ A pass never waits for anything long: kills, hooks and probes are tasks of their
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 from minikube_agents.kubelet import admission, planning, pods, resizing, statuses
 from minikube_agents.kubelet.backoff import Backoff, seconds
 from minikube_agents.kubelet.hosting import Host
-from minikube_agents.kubelet.launching import log_directory, termination_message
+from minikube_agents.kubelet.launching import termination_message
 from minikube_agents.kubelet.observations import (
     LABEL_TERMINATION_FILE,
     LABEL_TERMINATION_POLICY,
@@ -234,7 +235,7 @@ class PodWorker:
             return False
         try:
             sandbox_id = await self.starter.create_sandbox(pod, attempt)
-        except (RuntimeError_, StatusError, OSError, TimeoutError) as error:
+        except (RuntimeError_, StatusError, OSError) as error:
             self.starter.pod_problem(pod, "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
             return True
         if sandbox_id is None:
@@ -277,5 +278,7 @@ class PodWorker:
             await self.host.volumes.tear_down(self.uid)
         self.host.statuses.forget(self.uid)
 
-    def logs_of(self, pod: v1.Pod) -> Path:
-        return log_directory(self.host.options.logs, pod)
+    @property
+    def places(self) -> Mapping[str, Path]:
+        """Where the pod's volumes are on the node, by name."""
+        return self.starter.places
