@@ -152,5 +152,9 @@ def test_decoding_takes_protobuf_and_drops_gos_zero_values():
     body = envelope("v1", "ConfigMap", text(1, text(1, "a") + text(2, "") + text(8, b"")) + pair(2, "k", "v"))
     tree, _ = decoding.decode(body, schema, kind="ConfigMap", api_version="v1", media_type=protobuf.MEDIA_TYPE)
     assert tree == {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"k": "v"}}
+    pods = builtin.load("", "v1", "Pod")
+    later = envelope("v1", "Pod", text(3, text(22, text(1, "volumeHealth, of 1.37"))))
+    options = {"kind": "Pod", "api_version": "v1", "media_type": protobuf.MEDIA_TYPE, "validation": "Strict"}
+    assert decoding.decode(later, pods, **options)[1] == []
     with pytest.raises(BadRequest, match="the object provided is unrecognized"):
         decoding.decode(b"nothing", schema, kind="ConfigMap", api_version="v1", media_type=protobuf.MEDIA_TYPE)

@@ -55,6 +55,8 @@ def decode(
     if (given_kind, given_version) != (kind, api_version):
         _refuse_other_kind(given_kind, given_version, kind, api_version)
     tree["apiVersion"], tree["kind"] = given_version, given_kind
+    if media_type == protobuf.MEDIA_TYPE:
+        validation = "Ignore"  # Go's protobuf decoder skips numbers it does not know and tells nobody
     warnings = check(tree, schema, kind=kind, api_version=api_version, validation=validation, spelled=spelled, notes=notes)
     return tree, warnings
 
