@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager
 
 from minikube_api.cache.entries import Entry, Fields, splice
@@ -75,7 +75,8 @@ class Cacher:
         self._early: list[Event] | None = None
         self._snapshots = Snapshots(feed.clock)
         self._groups = Groups()
-        self._closed = False
+        #: called with every batch of changes, before watchers; for indexes that must never be behind the cache
+        self.listeners: list[Callable[[Sequence[Change]], None]] = []
         feed.add(self)
 
     # state
@@ -170,6 +171,8 @@ class Cacher:
         self.index = index
         if changes:
             self._remember(changes)
+            for listener in self.listeners:
+                listener(changes)
             self._groups.offer(changes)
 
     def _remember(self, changes: list[Change]) -> None:
