@@ -177,7 +177,7 @@ async def test_a_config_map_volume_waits_and_then_follows_changes(node: World) -
     pod = await node.until("a", lambda p: waiting(p) == "ContainerCreating")
     path = "/api/v1/namespaces/default/configmaps"
     await node.client.raw.create(path, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m"}, "data": {"k": "1"}})
-    await node.clock.advance(1)
+    # No time passes: the change itself wakes the pod.
     await node.phase("a", "Running")
     assert ("FailedMount", 'MountVolume.SetUp failed for volume "v" : configmap "m" not found') in await node.events("a")
     file = node.root / "pods" / pod.metadata.uid / "volumes/kubernetes.io~configmap/v/k"
@@ -284,3 +284,42 @@ async def test_sandboxes_of_pods_deleted_meanwhile_are_removed(tmp_path: Path) -
         async with node.running_kubelet(), asyncio.timeout(5):
             while await node.runtime.sandboxes():
                 await asyncio.sleep(0)
+
+
+async def test_an_ended_pod_keeps_its_status_when_the_runtime_forgets_it(tmp_path: Path) -> None:
+    async with world(tmp_path) as node:
+        async with node.running_kubelet():
+            await node.create(restartPolicy="Never", annotations={EXIT: "1", CODE: "7"})
+            await node.phase("a", "Running")
+            (file,) = (tmp_path / "pods").glob("*/containers/c/0")
+            file.write_text("the last words")
+            await node.clock.advance(1)
+            before = await node.phase("a", "Failed")
+        for sandbox in await node.runtime.sandboxes():
+            await node.runtime.remove_sandbox(sandbox.id)
+        async with node.running_kubelet() as kubelet:
+            await kubelet._host.statuses.quiet()  # type: ignore[union-attr]
+            after = await node.client.get(v1.Pod, "a", namespace="default")
+        assert state(before).terminated.message == "the last words"  # type: ignore[union-attr]
+        assert after.status.containerStatuses == before.status.containerStatuses
+        assert after.status.phase == "Failed"
+
+
+async def test_the_node_tells_events_of_its_conditions(node: World) -> None:
+    reasons = {reason for reason, _ in await node.events("n1")}
+    assert reasons >= {"Starting", "NodeReady", "NodeHasSufficientMemory", "NodeHasNoDiskPressure", "NodeHasSufficientPID"}
+
+
+async def test_an_empty_directory_in_memory_is_on_a_tmpfs(node: World) -> None:
+    root = node.kubelet.options.memory_directory
+    if root is None:
+        pytest.skip("/dev/shm is no tmpfs here")
+    await node.create(volumes=[{"name": "v", "emptyDir": {"medium": "Memory"}}])
+    pod = await node.phase("a", "Running")
+    assert (root / pod.metadata.uid / "v").is_dir()
+    await node.client.delete(v1.Pod, "a", namespace="default")
+    await node.gone("a")
+    async with asyncio.timeout(5):
+        while (root / pod.metadata.uid).exists():
+            await asyncio.sleep(0)
+    root.rmdir()

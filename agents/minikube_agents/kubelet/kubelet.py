@@ -56,6 +56,7 @@ class Kubelet:
         self._reporter = heartbeat.NodeReporter(client, options.node_name, self._status)
         self._lease = heartbeat.LeaseKeeper(client, options.node_name, seconds=options.lease_seconds, clock=self.clock)
         self._last_report = 0.0
+        self._conditions: dict[str, Any] = {}
         self._host: Host | None = None
         self.node: dict[str, Any] = {}
 
@@ -105,7 +106,7 @@ class Kubelet:
             facts=NodeFacts(options.node_name, (options.node_ip,), self.runtime.name),
             allocatable=self.allocatable,
             services=services.list,
-            volumes=Volumes(options.root, memory_root=options.memory_root, claims=BoundClaims(self.client), tokens=tokens),
+            volumes=Volumes(options.root, memory_root=options.memory_directory, claims=BoundClaims(self.client), tokens=tokens),
             references=References(self.client, group, self.workers.queue.add, self.clock),
             tokens=tokens,
             cluster_dns=ClusterDNS(options.cluster_dns, options.cluster_domain),
@@ -151,7 +152,7 @@ class Kubelet:
             found = await self.runtime.images()
         except RuntimeError_ as failure:
             error = f"container runtime is down: {failure}"
-        return node_status.node_status(
+        status = node_status.node_status(
             self.options,
             self._machine,
             now=self.clock.time(),
@@ -162,6 +163,12 @@ class Kubelet:
             runtime_error=error,
             before=before,
         )
+        for reason in node_status.changes(self._conditions, status["conditions"]):
+            self._recorder.event(
+                self._node_reference(), "Normal", reason, f"Node {self.options.node_name} status is now: {reason}"
+            )
+        self._conditions = {condition["type"]: condition for condition in status["conditions"]}
+        return status
 
     async def _register(self) -> None:
         delay = FIRST_RETRY

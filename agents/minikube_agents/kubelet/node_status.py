@@ -127,6 +127,21 @@ def _pressure(kind: str, pressed: bool, fine: str, fine_text: str, bad: str, bad
     return {"type": kind, "status": "False", "reason": fine, "message": fine_text}
 
 
+def changes(before: Mapping[str, Tree], after: list[Tree]) -> list[str]:
+    """Event reasons of conditions whose status is new: `NodeReady`, `NodeHasSufficientMemory`..."""
+    words = {
+        "MemoryPressure": ("NodeHasSufficientMemory", "NodeHasInsufficientMemory"),
+        "DiskPressure": ("NodeHasNoDiskPressure", "NodeHasDiskPressure"),
+        "PIDPressure": ("NodeHasSufficientPID", "NodeHasInsufficientPID"),
+        "Ready": ("NodeNotReady", "NodeReady"),
+    }
+    return [
+        words[condition["type"]][condition["status"] == "True"]
+        for condition in after
+        if before.get(condition["type"], {}).get("status") != condition["status"]
+    ]
+
+
 def merge(conditions: list[Tree], before: Mapping[str, Tree], now: float) -> list[Tree]:
     """Adds heartbeat and transition times; a transition moves only with the status."""
     stamp = times.format_time(now)
@@ -159,6 +174,8 @@ def labels(options: KubeletOptions, machine: Machine) -> dict[str, str]:
 def node_tree(options: KubeletOptions, machine: Machine, status: Tree) -> Tree:
     """The Node to register."""
     spec: Tree = {"taints": [dict(taint) for taint in options.taints]} if options.taints else {}
+    if options.pod_cidr:
+        spec |= {"podCIDR": options.pod_cidr, "podCIDRs": [options.pod_cidr]}
     return {
         "apiVersion": "v1",
         "kind": "Node",

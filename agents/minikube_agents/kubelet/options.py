@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,8 +20,10 @@ class KubeletOptions:
     root: Path
     #: where container logs are; pods get `NAMESPACE_NAME_UID` below it. None: `root/pod-logs`
     log_root: Path | None = None
-    #: a directory on a tmpfs for emptyDirs in memory; None: those are refused
+    #: a directory on a tmpfs for emptyDirs in memory; None: one below /dev/shm, named after `root`, if that is a tmpfs
     memory_root: Path | None = None
+    #: told as the node's spec.podCIDR when it registers; "" = somebody else allocates
+    pod_cidr: str = ""
     hostname: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     taints: tuple[Mapping[str, str], ...] = ()
@@ -54,5 +57,23 @@ class KubeletOptions:
     clock: Clock = SYSTEM
 
     @property
+    def memory_directory(self) -> Path | None:
+        """Where emptyDirs in memory live; None = this machine has no tmpfs for them, and they are refused."""
+        if self.memory_root is not None:
+            return self.memory_root
+        return default_memory_root(self.root)
+
+    @property
     def logs(self) -> Path:
         return self.log_root or self.root / "pod-logs"
+
+
+def default_memory_root(root: Path) -> Path | None:
+    """`/dev/shm/kubelet-HASH` of a kubelet with this root, if /dev/shm is a tmpfs; whoever removes `root` for good removes it too."""
+    mounts = Path("/proc/self/mounts")
+    if not mounts.is_file():
+        return None
+    kinds = {line.split()[1]: line.split()[2] for line in mounts.read_text().splitlines()}
+    if kinds.get("/dev/shm") != "tmpfs":
+        return None
+    return Path("/dev/shm", f"kubelet-{hashlib.sha256(str(root).encode()).hexdigest()[:12]}")

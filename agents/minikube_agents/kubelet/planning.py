@@ -121,7 +121,8 @@ def attempt_of(pod: v1.Pod, observed: Observed, name: str) -> int:
     """Restart count of the next start: one more than the newest in the runtime, else than the API remembers."""
     newest = observed.newest(name)
     if newest is not None:
-        return newest.attempt + 1
+        # One that was made but never started is made again under its own number.
+        return newest.attempt if newest.state == "created" else newest.attempt + 1
     for status in (*pod.status.containerStatuses, *pod.status.initContainerStatuses):
         if status.name == name and (status.containerID or status.lastState.terminated is not None):
             return status.restartCount + 1

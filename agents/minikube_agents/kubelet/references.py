@@ -71,6 +71,14 @@ class References:
         self._clock = clock
         self._watched: dict[Reference, _Watched] = {}
         self._held: dict[str, set[Reference]] = {}
+        self._changed: set[str] = set()
+
+    def take_changed(self, uid: str) -> bool:
+        """Whether anything the pod refers to changed since this was last asked."""
+        if uid not in self._changed:
+            return False
+        self._changed.discard(uid)
+        return True
 
     def hold(self, uid: str, wanted: Iterable[Reference]) -> None:
         """Pod `uid` refers to exactly these from now on."""
@@ -91,6 +99,7 @@ class References:
             self._held[uid] = now
         else:
             self._held.pop(uid, None)
+            self._changed.discard(uid)
 
     def _watch(self, reference: Reference) -> _Watched:
         kind: type[Any] = v1.ConfigMap if reference.kind == "ConfigMap" else v1.Secret
@@ -103,6 +112,7 @@ class References:
 
         def changed(_obj: object) -> None:
             for uid in watched.users:
+                self._changed.add(uid)
                 self._wake(uid)
 
         informer.on_change(changed)

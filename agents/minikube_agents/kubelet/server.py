@@ -17,7 +17,7 @@ import orjson
 from aiohttp import web
 
 from minikube_agents.kubelet import logs, pods, port_forwarding, stats, streaming
-from minikube_agents.kubelet.hosting import NodeView
+from minikube_agents.kubelet.hosting import NodeView, WorkerView
 from minikube_agents.kubelet.logs import LogOptions
 from minikube_agents.runtime.contract import ContainerStatus, ExecStreams
 from minikube_api.meta import times
@@ -120,8 +120,7 @@ class KubeletServer:
                 raise web.HTTPBadRequest(text=text)
             return pod, records[1]
         if not records:
-            reason = "ContainerCreating" if not pod.spec.initContainers else "PodInitializing"
-            text = f'container "{name}" in pod "{pod.metadata.name}" is waiting to start: {reason}'
+            text = f'container "{name}" in pod "{pod.metadata.name}" is waiting to start: {_waits_for(pod, worker, name)}'
             raise web.HTTPBadRequest(text=text)
         return pod, records[0]
 
@@ -255,6 +254,18 @@ class KubeletServer:
 
     async def _healthz(self, request: web.Request) -> web.StreamResponse:
         return web.Response(text="ok")
+
+
+def _waits_for(pod: v1.Pod, worker: WorkerView | None, name: str) -> str:
+    """Why a container has no log yet."""
+    problem = worker.memory.problems.get(name) if worker is not None else None
+    if problem is None:
+        return "PodInitializing" if pod.spec.initContainers else "ContainerCreating"
+    if problem.reason == "ErrImagePull":
+        return "image can't be pulled"
+    if problem.reason == "ImagePullBackOff":
+        return "trying and failing to pull image"
+    return problem.reason
 
 
 def _flag(request: web.Request, name: str) -> bool:

@@ -141,7 +141,10 @@ class Starter:
         except RuntimeError_ as error:
             self._memory.hooks.discard(container_id)
             self._host.recorder.event(pod, "Warning", "Failed", f"Error: {error}", field_path=path)
-            problems[one.name] = Problem("RunContainerError", str(error), clock.time())
+            status = await self._host.runtime.container_status(container_id)
+            # An ended container backs off by its restart policy; one that the runtime left unstarted waits here.
+            retry_at = clock.time() + (0.0 if status.state == "exited" else RETRY)
+            problems[one.name] = Problem("RunContainerError", str(error), retry_at)
             return
         problems.pop(one.name, None)
         self._host.recorder.event(pod, "Normal", "Started", "Container started", field_path=path)

@@ -102,6 +102,11 @@ class StatusWriter:
         """The pod has gone from the API."""
         self._entries.pop(uid, None)
 
+    async def quiet(self) -> None:
+        """Return once nothing is being written (for tests and for an orderly stop)."""
+        while tasks := [entry.task for entry in self._entries.values() if entry.task is not None]:
+            await asyncio.wait(tasks)
+
     async def _write(self, uid: str, entry: _Entry) -> None:
         delay = 0.1
         try:

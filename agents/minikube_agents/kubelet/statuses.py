@@ -76,6 +76,9 @@ def container_status(pod: v1.Pod, one: Member, observed: Observed, memory: Memor
     status: Tree = {"name": one.name, "image": one.container.image or "", "imageID": ""}
     status["restartCount"] = newest.attempt if newest else before.restartCount if before else 0
     last: ContainerStatus | None = None
+    if newest is None and before is not None and pods.is_terminal(pod):
+        # The runtime has forgotten an ended pod (a reboot): what was told stays.
+        return pods.to_tree(before)
     if newest is None:
         status["state"] = {"waiting": _waiting(pod, problem)}
         lost = _lost(before)

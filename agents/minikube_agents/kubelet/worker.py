@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from minikube_agents.kubelet import admission, planning, pods, resizing, statuses
@@ -68,6 +69,8 @@ class PodWorker:
         """Brings the pod as far as it gets now. Raises nothing but cancellation; errors become problems and events."""
         if not self._admitted and not self._admit(pod):
             return
+        if self.host.references is not None and self.host.references.take_changed(self.uid):
+            self._retry_configuration()
         for _ in range(MAX_ROUNDS):
             observed = await self.observe()
             self._note_exits(pod, observed)
@@ -84,6 +87,12 @@ class PodWorker:
                 await self._settle(pod, observed, plan)
                 return
         self.host.wake_after(self.uid, 1.0)
+
+    def _retry_configuration(self) -> None:
+        """A ConfigMap or Secret changed: what failed for want of it is tried again at once."""
+        for name, problem in self.memory.problems.items():
+            if problem.reason in ("FailedMount", "CreateContainerConfigError"):
+                self.memory.problems[name] = replace(problem, retry_at=0.0)
 
     def _admit(self, pod: v1.Pod) -> bool:
         """First sight of the pod: refuse what this node can't take, unless it runs here already."""
@@ -114,9 +123,18 @@ class PodWorker:
                 if one.state != "exited" or one.id in self._seen_exits:
                     continue
                 self._seen_exits.add(one.id)
-                self.memory.messages[one.id] = self._message(one)
+                self.memory.messages[one.id] = self._message(one) or self._told_message(pod, one)
                 for held in (self.memory.startup, self.memory.readiness, self.memory.condemned):
                     held.pop(one.id, None)
+
+    def _told_message(self, pod: v1.Pod, one: ContainerStatus) -> str:
+        """What the API holds of a container that ended before this kubelet started: its file has gone with the pod's volumes."""
+        container_id = f"{self.host.facts.runtime}://{one.id}"
+        for status in (*pod.status.containerStatuses, *pod.status.initContainerStatuses, *pod.status.ephemeralContainerStatuses):
+            for ended in (status.state.terminated, status.lastState.terminated):
+                if ended is not None and ended.containerID == container_id:
+                    return ended.message or ""
+        return ""
 
     def _message(self, one: ContainerStatus) -> str:
         path = one.labels.get(LABEL_TERMINATION_FILE, "")

@@ -52,7 +52,9 @@ def write(target: Path, payload: Payload, *, now: float) -> bool:
     current = _current(target)
     if current is not None and _holds(current, payload):
         return False
-    fresh = target / _stamp(now)
+    nanoseconds = int(now * 1e9)
+    while (fresh := target / _stamp(nanoseconds)).exists():
+        nanoseconds += 1
     fresh.mkdir(mode=0o755)
     fresh.chmod(0o755)
     for path, file in payload.items():
@@ -75,8 +77,8 @@ def write(target: Path, payload: Payload, *, now: float) -> bool:
     return True
 
 
-def _stamp(now: float) -> str:
-    whole, fraction = divmod(int(now * 1e9), 1_000_000_000)
+def _stamp(nanoseconds: int) -> str:
+    whole, fraction = divmod(nanoseconds, 1_000_000_000)
     return f"..{time.strftime('%Y_%m_%d_%H_%M_%S', time.gmtime(whole))}.{fraction:09d}"
 
 
