@@ -19,7 +19,7 @@ from minikube_api.schema.typed.core_v1 import (
 )
 from minikube_api.schema.typed.meta_v1 import ObjectMeta
 from minikube_py.controllers import endpoints_of, pods
-from minikube_py.controllers.runner import Controller, Key, Result, namespace_terminating
+from minikube_py.controllers.runner import Context, Controller, Key, Result, key_of, namespace_terminating
 
 MANAGED_BY: Final = "endpoints.kubernetes.io/managed-by"
 OVER_CAPACITY: Final = "endpoints.kubernetes.io/over-capacity"
@@ -31,6 +31,10 @@ class EndpointsController(Controller):
     identity = "endpoint-controller"
     component = "endpoint-controller"
 
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._sizes: dict[Key, int] = {}
+
     def setup(self) -> None:
         self._services = self.informers.informer(Service)
         self._pods = self.informers.informer(Pod)
@@ -41,12 +45,12 @@ class EndpointsController(Controller):
         self._pods.on_add(self._pod_changed)
         self._pods.on_delete(self._pod_changed)
         self._pods.on_update(self._pod_updated)
-        self._endpoints.on_update(lambda _, new: self.enqueue(new))
+        self._endpoints.on_update(lambda _, new: self.enqueue_paced(key_of(new), self._sizes.get(key_of(new), 0)))
         self._endpoints.on_delete(self.enqueue)
 
     def _pod_changed(self, pod: Pod) -> None:
         for service in endpoints_of.services_of(self._services, pod):
-            self.enqueue(service)
+            self.enqueue_paced(key_of(service), self._sizes.get(key_of(service), 0))
 
     def _pod_updated(self, old: Pod, new: Pod) -> None:
         if endpoints_of.has_changed(old, new):
@@ -58,11 +62,14 @@ class EndpointsController(Controller):
         service = self._services.get(*key)
         current = self._endpoints.get(*key)
         if service is None:
+            self._sizes.pop(key, None)
             await self._delete(current)
             return None
         if not service.spec.selector or service.spec.type == "ExternalName":
             return None
-        wanted = endpoints_object(service, endpoints_of.selected_pods(self._pods, service))
+        selected = endpoints_of.selected_pods(self._pods, service)
+        self._sizes[key] = len(selected)
+        wanted = endpoints_object(service, selected)
         if current is None:
             try:
                 await self.client.create(wanted)

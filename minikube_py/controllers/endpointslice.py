@@ -10,7 +10,7 @@ from minikube_api.schema.typed.core_v1 import Node, Pod, Service
 from minikube_api.schema.typed.discovery_v1 import EndpointSlice
 from minikube_py.controllers import endpoints_of, owners, slices
 from minikube_py.controllers.pending import PendingWrites
-from minikube_py.controllers.runner import Controller, Key, Result, namespace_terminating
+from minikube_py.controllers.runner import Context, Controller, Key, Result, key_of, namespace_terminating
 
 SERVICE_INDEX = "service"
 
@@ -26,6 +26,10 @@ class EndpointSliceController(Controller):
     name = "endpointslice-controller"
     identity = "endpointslice-controller"
     component = "endpoint-slice-controller"
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._sizes: dict[Key, int] = {}
 
     def setup(self) -> None:
         self._services = self.informers.informer(Service)
@@ -47,7 +51,7 @@ class EndpointSliceController(Controller):
 
     def _pod_changed(self, pod: Pod) -> None:
         for service in endpoints_of.services_of(self._services, pod):
-            self.enqueue(service)
+            self.enqueue_paced(key_of(service), self._sizes.get(key_of(service), 0))
 
     def _pod_updated(self, old: Pod, new: Pod) -> None:
         if endpoints_of.has_changed(old, new):
@@ -67,6 +71,8 @@ class EndpointSliceController(Controller):
 
     async def reconcile(self, key: Key) -> Result | None:
         service = self._services.get(*key)
+        if service is None:
+            self._sizes.pop(key, None)
         if service is None or not service.spec.selector or service.spec.type == "ExternalName":
             return None  # slices of a deleted service are the garbage collector's
         if service.metadata.deletionTimestamp is not None:
@@ -76,6 +82,7 @@ class EndpointSliceController(Controller):
             return Result(1.0)
         existing = self._slices.index(SERVICE_INDEX, f"{slices.CONTROLLER} {key}")
         selected = endpoints_of.selected_pods(self._pods, service)
+        self._sizes[key] = len(selected)
         nodes = {name: self._nodes.get("", name) for name in {pod.spec.nodeName or "" for pod in selected}}
         plan = slices.Plan()
         families = endpoints_of.families(service)

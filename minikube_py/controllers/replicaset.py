@@ -66,7 +66,7 @@ class ReplicaSetController(Controller):
         key = self._owner_key(pod)
         if key is not None:
             self._expectations.created(key)
-            self.queue.add(key)
+            self._enqueue_owner(key, pod)
         elif owners.controller_of(pod) is None:
             self._enqueue_matching(pod)
 
@@ -78,7 +78,7 @@ class ReplicaSetController(Controller):
         if old_key is not None and old_key != key:
             self.queue.add(old_key)
         if key is not None:
-            self.queue.add(key)
+            self._enqueue_owner(key, new)
         elif owners.controller_of(new) is None and (
             new.metadata.labels != old.metadata.labels or owners.controller_of(old) is not None
         ):
@@ -88,7 +88,12 @@ class ReplicaSetController(Controller):
         key = self._owner_key(pod)
         if key is not None:
             self._expectations.deleted(key, pod.metadata.uid)
-            self.queue.add(key)
+            self._enqueue_owner(key, pod)
+
+    def _enqueue_owner(self, key: Key, pod: Pod) -> None:
+        ref = owners.controller_of(pod)
+        siblings = self._pods.index_size(owners.CONTROLLER_INDEX, ref.uid) if ref is not None else 0
+        self.enqueue_paced(key, siblings)
 
     def _enqueue_matching(self, pod: Pod) -> None:
         """An orphan: whoever selects it may adopt it."""

@@ -153,6 +153,9 @@ class Informer(Generic[T]):
         """The objects that index `name` files under `value`."""
         return list(self._indexes[name].get(value, _EMPTY).values())
 
+    def index_size(self, name: str, value: str) -> int:
+        return len(self._indexes[name].get(value, _EMPTY))
+
     def index_values(self, name: str) -> builtins.list[str]:
         return list(self._indexes[name])
 
