@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 
-class RuntimeError_(Exception):  # noqa: N801, N818 - `RuntimeError` is taken
+class RuntimeError_(Exception):  # noqa: N801 - `RuntimeError` is taken
     """Base. `reason` is what stands in a waiting state or event (CreateContainerError, RunContainerError...)."""
 
     reason = "RuntimeError"
@@ -268,7 +268,9 @@ class Runtime(Protocol):
         """(exit code, stdout, stderr); TimeoutError after `timeout` seconds, with the command killed."""
         ...
 
-    async def exec(self, container_id: str, command: Sequence[str], *, stdin: bool, stdout: bool, stderr: bool, tty: bool) -> ExecStreams: ...
+    async def exec(
+        self, container_id: str, command: Sequence[str], *, stdin: bool, stdout: bool, stderr: bool, tty: bool
+    ) -> ExecStreams: ...
 
     async def attach(self, container_id: str, *, stdin: bool, stdout: bool, stderr: bool, tty: bool) -> ExecStreams: ...
 

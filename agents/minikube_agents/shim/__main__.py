@@ -20,6 +20,9 @@ def main() -> None:
     from minikube_agents.shim import libc, node, switch  # noqa: F401 - node: here, so that forked nodes have it
 
     config = json.loads(sys.argv[1])
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2 and os.path.exists(f"/proc/self/fd/{name}"):
+            os.set_inheritable(int(name), False)  # the socket and the locks came through an exec; they go no further
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     libc.prctl(libc.PR_SET_NAME, _address(b"minikube-shim\0"))

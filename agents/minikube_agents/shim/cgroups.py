@@ -71,6 +71,22 @@ def _read(path: str) -> str:
         return file.read()
 
 
+def available() -> frozenset[str]:
+    """Controllers that this account could use, without making anything."""
+    own, found = _own_paths(), set()
+    for kind, root, point, options in _mounts():
+        if kind == "cgroup":
+            for controller in set(WANTED) & set(options) & set(own):
+                if os.access(os.path.join(point, _below(root, own[controller])), os.W_OK):
+                    found.add(controller)
+        else:
+            offered = set(_read(os.path.join(point, "cgroup.controllers")).split()) & set(WANTED)
+            top = os.path.join(point, _below(root, own.get("", "/")))
+            if any(os.access(os.path.join(place, "cgroup.procs"), os.W_OK) for place in (point, top)):
+                found |= offered
+    return frozenset(found)
+
+
 class Cgroups:
     def __init__(self, base: str, journal: Callable[[str], None]) -> None:
         """`base` such as `minikube-py/CLUSTER/NODE`; `journal(directory)` is told of a directory before it is made."""

@@ -10,13 +10,15 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from minikube_agents.shim import switch
 
 
-def spawn(config: dict[str, Any], *, python: str = sys.executable, log_path: str = "") -> int:
-    """Start it, detached from this process (own session, survives it); its pid. `config` as in switch.SwitchServer.
+def spawn(config: dict[str, Any], *, python: str = sys.executable, log_path: str = "", keep: Sequence[int] = ()) -> int:
+    """Start it, detached from this process (own session, survives it); its pid. `config` as in switch.SwitchServer; `keep`: descriptors that it
+    holds for as long as it lives (locks).
 
     The socket is `shim.sock` in `config["directory"]`; an early failure shows as an error on the first call, and in the log.
     """
@@ -32,7 +34,7 @@ def spawn(config: dict[str, Any], *, python: str = sys.executable, log_path: str
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            pass_fds=[listener.fileno()],
+            pass_fds=[listener.fileno(), *keep],
             start_new_session=True,
             cwd="/",
         )

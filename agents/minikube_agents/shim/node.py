@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+#: of a sandbox's configuration, what a later client must find again
+KEPT = ("namespace", "name", "uid", "attempt", "labels", "annotations", "hostname", "log_directory", "pid_mode")
 LOST = "the node's shim ended, and the container with it"
 
 
@@ -111,7 +113,7 @@ class NodeServer(Server):
         sandboxes.mount_shm(shm)
         live = self._live[sandbox_id] = Sandbox(namespaces, veth, shm, files)
         record = {
-            **{name: config[name] for name in ("namespace", "name", "uid", "attempt", "labels", "annotations")},
+            **{name: config[name] for name in KEPT},
             "id": sandbox_id,
             "state": "ready",
             "created_at": time.time(),
@@ -125,7 +127,7 @@ class NodeServer(Server):
         self.cgroups.make(group, is_leaf=False)
         limits = {name: config[name] for name in ("cpu_limit", "cpu_request", "memory_limit")}
         self.cgroups.limit(os.path.dirname(group), **limits)
-        if config["share_process_namespace"]:
+        if config["pid_mode"] == "pod":
             self._start_pause(sandbox_id, live, group)
         self._publish("sandbox-started", record)
         return {"sandbox": sandbox_id, "ip": address}
@@ -194,14 +196,17 @@ class NodeServer(Server):
 
         self._stop_sandbox(sandbox_id, stopped)
 
-    def op_list(self, _call: Call) -> dict[str, Any]:
-        """Everything known: sandboxes and containers (without their specs)."""
-        hidden = ("spec", "identity")
-        records = [
-            {name: value for name, value in record.items() if name not in hidden} | {"cwd": record["spec"]["cwd"]}
-            for record in self.state.tables["container"].values()
+    def op_list(self, call: Call) -> dict[str, Any]:
+        """Sandboxes and containers (without their specs); all, or those of `sandbox`, or just `container`."""
+        sandbox_id, container_id = call.request.get("sandbox"), call.request.get("container")
+        tables = self.state.tables
+        found = [
+            {name: value for name, value in record.items() if name not in ("spec", "identity")}
+            for record in tables["container"].values()
+            if sandbox_id in (None, record["sandbox"]) and container_id in (None, record["id"])
         ]
-        return {"sandboxes": list(self.state.tables["sandbox"].values()), "containers": records}
+        pods = [record for key, record in tables["sandbox"].items() if sandbox_id in (None, key) and not container_id]
+        return {"sandboxes": pods, "containers": found}
 
     # -- containers ------------------------------------------------------------------------------------------------------
 

@@ -23,10 +23,25 @@ if TYPE_CHECKING:
 #: Of the machine's own tree these are replaced, never shown.
 REPLACED = ("proc", "sys", "dev", "run", "tmp")
 #: File systems that hold files: a mount of one of them below / belongs to the image `host`.
-DISKS = frozenset(["ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "bcachefs", "jfs", "reiserfs", "overlay", "nfs", "nfs4"])
+DISKS = frozenset(
+    ["ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "bcachefs", "jfs", "reiserfs", "overlay", "nfs", "nfs4"]
+)
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 #: As containerd masks them (OCI runtime spec, "maskedPaths" and "readonlyPaths").
-MASKED = ["/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap"]
+MASKED = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/sys/firmware",
+    "/sys/devices/virtual/powercap",
+]
 READ_ONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
 
 _QUIET = libc.MS_NOSUID | libc.MS_NODEV | libc.MS_NOEXEC

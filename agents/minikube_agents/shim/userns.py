@@ -26,7 +26,7 @@ def subordinate_ids(path: str, user: str, number: int) -> tuple[int, int] | None
     return None
 
 
-def _user_name(uid: int) -> str:
+def user_name(uid: int) -> str:
     import pwd
 
     try:
@@ -38,7 +38,7 @@ def _user_name(uid: int) -> str:
 def enter() -> bool:
     """Make and enter the namespace; True when it has many ids. OSError where it is forbidden."""
     uid, gid = os.geteuid(), os.getegid()
-    name = _user_name(uid)
+    name = user_name(uid)
     users, groups = subordinate_ids("/etc/subuid", name, uid), subordinate_ids("/etc/subgid", name, uid)
     if users and groups and all(shutil.which(tool) for tool in NEW_ID_TOOLS):
         return _enter_with_helper((uid, *users), (gid, *groups))

@@ -1,0 +1,108 @@
+"""The namespaces, mounts and cgroups of pods, read from inside."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from minikube_agents.runtime.process import ProcessRuntime
+from tests.runtime import nodes
+from tests.runtime.nodes import Machine, output, pod
+
+pytestmark = nodes.needs_namespaces
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[Machine]:
+    with nodes.machine() as made:
+        yield made
+
+
+@pytest.fixture
+async def runtime(machine: Machine) -> AsyncIterator[ProcessRuntime]:
+    async for one in nodes.opened(machine):
+        yield one
+
+
+SPACES = "for ns in net ipc uts pid mnt cgroup; do readlink /proc/self/ns/$ns; done"
+
+
+async def test_a_pod_has_namespaces_of_its_own(machine: Machine, runtime: ProcessRuntime) -> None:
+    inside = (await output(runtime, await runtime.run_sandbox(pod(machine)), SPACES)).split()
+    node = [
+        os.readlink(f"/proc/{machine.nodes['n1'].shim_pid}/ns/{name}") for name in ("net", "ipc", "uts", "pid", "mnt", "cgroup")
+    ]
+    assert len(inside) == 6
+    assert set(inside).isdisjoint(node)
+
+
+async def test_containers_of_a_pod_share_net_ipc_uts_and_nothing_else(machine: Machine, runtime: ProcessRuntime) -> None:
+    sandbox = await runtime.run_sandbox(pod(machine))
+    first = (await output(runtime, sandbox, SPACES + "; sleep 0.01", name="a")).split()
+    # the first must live while the second looks, or the kernel may give its inode numbers again
+    one = await nodes.run(runtime, sandbox, nodes.shell(f"{SPACES}; sleep 30", name="x"))
+    second = (await output(runtime, sandbox, SPACES, name="b")).split()
+    status = await runtime.container_status(one)
+    living = nodes.log_text(status).split()
+    assert first[:3] == second[:3] == living[:3]
+    assert set(living[3:]).isdisjoint(second[3:])
+
+
+async def test_shared_process_namespace_has_one_pid_namespace(machine: Machine, runtime: ProcessRuntime) -> None:
+    sandbox = await runtime.run_sandbox(pod(machine, share_process_namespace=True))
+    one = await nodes.run(runtime, sandbox, nodes.shell("sleep 31", name="x"))
+    seen = await output(runtime, sandbox, "cat /proc/[0-9]*/cmdline | tr '\\0' ' '; echo; cat /proc/1/comm", name="y")
+    assert "sleep 31" in seen
+    await runtime.stop_container(one, 0)
+
+
+async def test_the_entry_point_is_pid_1(machine: Machine, runtime: ProcessRuntime) -> None:
+    assert await output(runtime, await runtime.run_sandbox(pod(machine)), "echo $$") == "1\n"
+
+
+async def test_hostname_mounts_and_address_are_the_pods(machine: Machine, runtime: ProcessRuntime) -> None:
+    sandbox = await runtime.run_sandbox(pod(machine, hostname="web-0"))
+    text = await output(
+        runtime, sandbox, "hostname; cat /etc/hostname; wc -l < /proc/self/mountinfo; ls /tmp | wc -l; cat /etc/hosts"
+    )
+    hostname, file, mounts, entries, *hosts = text.splitlines()
+    assert (hostname, file, entries) == ("web-0", "web-0", "0")
+    with open("/proc/self/mountinfo", encoding="utf-8") as own:
+        assert int(mounts) != len(own.readlines())
+    (address,) = (await runtime.sandbox_status(sandbox)).ips
+    assert any(line.split() == [address, "web-0"] for line in hosts)
+
+
+async def test_what_a_container_writes_stays_in_it(machine: Machine, runtime: ProcessRuntime) -> None:
+    sandbox = await runtime.run_sandbox(pod(machine))
+    await output(runtime, sandbox, "echo mine > /etc/minikube-py-test && cat /etc/minikube-py-test && touch /var/here /opt/here")
+    assert not os.path.exists("/etc/minikube-py-test")
+    assert await output(runtime, sandbox, "ls /etc/minikube-py-test 2>/dev/null || echo none", name="other") == "none\n"
+
+
+async def test_the_clusters_data_is_hidden_from_pods(machine: Machine, runtime: ProcessRuntime) -> None:
+    sandbox = await runtime.run_sandbox(pod(machine))
+    assert await output(runtime, sandbox, f"ls -A {machine.directory} 2>/dev/null | wc -l") == "0\n"
+
+
+async def test_devices_and_kernel_files_are_the_containers(machine: Machine, runtime: ProcessRuntime) -> None:
+    sandbox = await runtime.run_sandbox(pod(machine))
+    script = "echo x > /dev/null; test -c /dev/urandom && test -d /dev/shm && test -e /dev/ptmx && echo y > /dev/shm/f && echo ok"
+    assert await output(runtime, sandbox, script) == "ok\n"
+    assert await output(runtime, sandbox, "cat /dev/shm/f", name="b") == "y\n"  # one /dev/shm a pod
+    refused = await output(
+        runtime, sandbox, "(echo 1 > /proc/sys/kernel/panic) 2>&1 || true; (echo > /sys/x) 2>&1 || true", name="c"
+    )
+    assert refused.count("Read-only file system") + refused.count("Permission denied") == 2
+
+
+async def test_read_only_root(machine: Machine, runtime: ProcessRuntime) -> None:
+    from minikube_agents.runtime.contract import SecurityContext  # noqa: PLC0415
+
+    sandbox = await runtime.run_sandbox(pod(machine))
+    context = SecurityContext(read_only_root_filesystem=True)
+    text = await output(runtime, sandbox, "(touch /etc/x /opt/y) 2>&1 || true; touch /dev/shm/z && echo ok", security=context)
+    assert text.count("Read-only file system") == 2
+    assert text.endswith("ok\n")
