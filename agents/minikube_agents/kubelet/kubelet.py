@@ -85,6 +85,8 @@ class Kubelet:
                 group.create_task(self.workers.follow_runtime(), name="kubelet: runtime events")
                 self._keep_alive(group)
                 self._recorder.event(self._node_reference(), "Normal", "Starting", "Starting kubelet.")
+                for text in getattr(self.runtime, "warnings", ()):
+                    self._recorder.event(self._node_reference(), "Warning", "RuntimeLimited", text)
                 self.started.set()
                 await self.workers.dispatch(group)
             finally:

@@ -214,7 +214,7 @@ def node_status(
         "nodeInfo": {
             "architecture": machine.architecture,
             "bootID": machine.boot_id,
-            "containerRuntimeVersion": f"{runtime_name}://{runtime_version}",
+            "containerRuntimeVersion": runtime_version if "://" in runtime_version else f"{runtime_name}://{runtime_version}",
             "kernelVersion": machine.kernel,
             "kubeProxyVersion": "",
             "kubeletVersion": options.version,

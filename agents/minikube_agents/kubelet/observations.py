@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from minikube_agents.kubelet.backoff import Backoff
 from minikube_agents.runtime.contract import ContainerStatus, SandboxStatus
@@ -33,7 +33,7 @@ class Observed:
         for one in containers:
             grouped.setdefault(one.name, []).append(one)
         return Observed(
-            tuple(sorted(sandboxes, key=lambda s: (s.attempt, s.created_at), reverse=True)),
+            tuple(sorted(map(_with_real_ips, sandboxes), key=lambda s: (s.attempt, s.created_at), reverse=True)),
             {name: tuple(sorted(ones, key=lambda c: (c.attempt, c.created_at), reverse=True)) for name, ones in grouped.items()},
         )
 
@@ -51,6 +51,11 @@ class Observed:
 
     def find(self, container_id: str) -> ContainerStatus | None:
         return next((one for ones in self.containers.values() for one in ones if one.id == container_id), None)
+
+
+def _with_real_ips(sandbox: SandboxStatus) -> SandboxStatus:
+    """A sandbox in the node's network may tell an empty address."""
+    return sandbox if all(sandbox.ips) else replace(sandbox, ips=tuple(ip for ip in sandbox.ips if ip))
 
 
 @dataclass(frozen=True, slots=True)

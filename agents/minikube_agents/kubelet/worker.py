@@ -5,7 +5,9 @@ A pass never waits for anything long: kills, hooks and probes are tasks of their
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -294,6 +296,8 @@ class PodWorker:
             self.host.references.hold(self.uid, ())
         if self.host.volumes is not None:
             await self.host.volumes.tear_down(self.uid)
+            for directory in self.host.options.logs.glob(f"*_{self.uid}"):
+                await asyncio.to_thread(shutil.rmtree, directory)
         self.host.statuses.forget(self.uid)
 
     @property

@@ -22,12 +22,17 @@ from minikube_api.schema.typed import core_v1 as v1
 log = logging.getLogger(__name__)
 
 
+#: seconds before a broken stream of runtime events is opened again
+EVENTS_RETRY = 1.0
+
+
 class PodWorkers:
     """`host_of(pod)` names the node of a pod; None = the pod of a uid that only the runtime knows."""
 
     def __init__(self, runtime: Runtime, clock: Clock, host_of: Callable[[v1.Pod | None], Host | None]) -> None:
         self.queue: WorkQueue[str] = WorkQueue(clock, name="pods")
         self._runtime = runtime
+        self._clock = clock
         self._host_of = host_of
         self._workers: dict[str, PodWorker] = {}
         self._pods: dict[str, v1.Pod] = {}
@@ -123,9 +128,16 @@ class PodWorkers:
 
     async def follow_runtime(self) -> None:
         """Runtime events wake the pod they tell of. Until cancelled."""
-        async for event in self._runtime.events():
-            worker = self._workers.get(event.pod_uid)
-            if worker is not None:
-                if event.type == "sandbox-started":
-                    worker.sandbox_ids.add(event.sandbox_id)
-                self.queue.add(event.pod_uid)
+        while True:
+            try:
+                async for event in self._runtime.events():
+                    worker = self._workers.get(event.pod_uid)
+                    if worker is not None:
+                        if event.type == "sandbox-started":
+                            worker.sandbox_ids.add(event.sandbox_id)
+                        self.queue.add(event.pod_uid)
+            except (RuntimeError_, OSError) as error:
+                log.warning("runtime events: %s", error)
+            # The stream broke: whatever happened meanwhile is found by looking at everything.
+            await self._clock.sleep(EVENTS_RETRY)
+            self.wake_all()
