@@ -49,7 +49,7 @@ class Api:
 
 @pytest.fixture
 async def server() -> AsyncIterator[Server]:
-    made = Server(Config(listeners=(), bootstrap=False))
+    made = Server(Config(listeners=(), bootstrap=False, admission=()))
     await made.start()
     yield made
     await made.stop()

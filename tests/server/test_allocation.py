@@ -83,7 +83,7 @@ def test_an_update_keeps_what_it_leaves_out() -> None:
 
 
 async def test_what_services_hold_survives_a_restart(tmp_path: Any) -> None:
-    config = Config(listeners=(), bootstrap=False, store="sqlite", data_dir=tmp_path)
+    config = Config(listeners=(), bootstrap=False, admission=(), store="sqlite", data_dir=tmp_path)
     path = "/api/v1/namespaces/default/services"
     body = {"metadata": {"name": "a"}, "spec": {"clusterIP": "10.96.0.77", "ports": [{"port": 80}]}}
     for want in (201, 422):

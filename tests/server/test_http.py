@@ -18,7 +18,7 @@ TOKENS = 'adm,admin,uid-admin,"system:masters"\nali,alice,uid-alice\n'
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[Server]:
     (tmp_path / "tokens").write_text(TOKENS)
-    made = Server(Config(listeners=[Listener(port=0, tls=False)], bootstrap=False, token_file=tmp_path / "tokens"))
+    made = Server(Config(listeners=[Listener(port=0, tls=False)], bootstrap=False, admission=(), token_file=tmp_path / "tokens"))
     await made.start()
     yield made
     await made.stop()

@@ -174,3 +174,14 @@ async def test_nobody_without_rights_writes(server: Server) -> None:
     assert tree["message"] == (
         'configmaps is forbidden: User "alice" cannot create resource "configmaps" in API group "" in the namespace "default"'
     )
+
+
+async def test_applying_a_new_object_leaves_the_schema_alone(api: Api) -> None:
+    path = "/apis/apps/v1/namespaces/default/deployments"
+    template = {"metadata": {"labels": {"app": "a"}}, "spec": {"containers": [{"name": "c", "image": "i:1"}]}}
+    spec = {"selector": {"matchLabels": {"app": "a"}}, "template": template}
+    body = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a"}, "spec": spec}
+    await api.ok("PATCH", f"{path}/a?fieldManager=m", body, kind="application/apply-patch+yaml")
+    body["metadata"] = {"name": "b"}
+    made = await api.ok("POST", path, body)
+    assert "f:strategy" in made["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"]

@@ -12,7 +12,7 @@ import signal
 import sys
 from pathlib import Path
 
-from minikube_api.server.access.certificates import Authority, KeyPair
+from minikube_api.server.access.certificates import Authority, KeyPair, key_pem, new_key
 from minikube_api.server.server import Config, Listener, Server
 
 
@@ -68,6 +68,7 @@ async def serve(options: argparse.Namespace) -> int:
             kubelet_ca=pki / "ca.crt",
             token_file=options.token_auth_file,
             service_cidr=options.service_cidr,
+            service_account_key=_service_account_key(pki),
         )
     )
     await server.start()
@@ -99,6 +100,13 @@ def _authority(pki: Path) -> Authority:
     authority = Authority.create()
     _write(pki, "ca", authority.pair)
     return authority
+
+
+def _service_account_key(pki: Path) -> Path:
+    path = pki / "sa.key"
+    if not path.exists():
+        _private(path, key_pem(new_key()))
+    return path
 
 
 def _write(pki: Path, name: str, pair: KeyPair) -> None:

@@ -62,10 +62,10 @@ class DeleteOptions:
 
 def delete_options(request: Request, body: bytes) -> DeleteOptions:
     """From the body if there is one, else from the query, as kube-apiserver does. Raises BadRequest and Invalid."""
+    tree: Object = {}
     if body:
         tree = codecs.decode_options(body, request, "DeleteOptions")
     else:
-        tree = {}
         query = request.query
         if (grace := request.integer("gracePeriodSeconds")) is not None:
             tree["gracePeriodSeconds"] = grace

@@ -117,7 +117,10 @@ class Patch:
 
     def _refused(self, made: Any, why: str) -> StatusError:
         shown = orjson.dumps(made).decode()
-        return Invalid.object("", "", "", [field_errors.invalid("patch", shown, why)])
+        error = Invalid.object("", "", "", [field_errors.invalid("patch", shown, why)])
+        assert error.details is not None
+        error.details.pop("kind", None)
+        return error
 
     def new_object(self, resource: Resource, options: WriteOptions, context: WriteContext, manager: str) -> Object:
         """What apply makes of nothing."""

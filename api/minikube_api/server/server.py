@@ -24,6 +24,7 @@ from minikube_api.meta import times
 from minikube_api.meta.errors import InternalError, NotAcceptable, StatusError, Timeout
 from minikube_api.resources.resource import Registry
 from minikube_api.server import authentication, authorization, views
+from minikube_api.server.access.access import Access
 from minikube_api.server.admission.chain import AdmissionChain
 from minikube_api.server.allocation import ServiceAllocator
 from minikube_api.server.authentication import AuthenticatorChain
@@ -98,10 +99,12 @@ class Config:
     clock: times.Clock = times.SYSTEM
     rng: random.Random = field(default_factory=random.Random)
     authenticators: Sequence[Authenticator] = ()
-    #: None: system:masters alone, until RBAC is given
+    #: None: Node and RBAC, kube-apiserver's --authorization-mode; system:masters may always do everything
     authorizers: Sequence[Authorizer] | None = None
-    #: plug-ins, or a function that makes them from the started server (they may read its storage)
-    admission: Sequence[AdmissionPlugin] | Callable[[Server], Sequence[AdmissionPlugin]] = ()
+    #: None: kube-apiserver's default plug-ins; else these, or what a function makes from the server (they may read its storage)
+    admission: Sequence[AdmissionPlugin] | Callable[[Server], Sequence[AdmissionPlugin]] | None = None
+    #: the key (PEM) that signs service account tokens; None: TokenRequest is not served
+    service_account_key: Path | None = None
     audit: AuditSink | None = None
     registry: Registry | None = None
     anonymous: bool = True
@@ -157,7 +160,9 @@ class Server:
                 sockets = [(listener, listener.open()) for listener in self.config.listeners]
                 self.ports = [sock.getsockname()[1] for _, sock in sockets]
                 await self.allocator.rebuild(self.storage, self.registry)
+                await self.access.rbac.start()
                 if config.bootstrap:
+                    await self.access.bootstrap()
                     await Bootstrap(self, config.bootstrap_objects).run()
                 self._front = HttpFrontEnd(self.serve, on_error=self._unexpected)
                 context = self._ssl_context()
@@ -197,21 +202,30 @@ class Server:
             self.registry = config.registry
         self.storage = Storage(store)
         self.allocator = ServiceAllocator(config.service_cidr, config.node_port_range, self._rng)
+        self.access = Access(self, service_account_key=config.service_account_key)
         members: list[Authenticator] = [*config.authenticators]
         if config.token_file is not None:
             members.append(authentication.TokenFile.load(config.token_file))
+        if self.access.tokens is not None:
+            members.append(self.access.tokens)
         members.append(authentication.ClientCertificate())
         self.authenticator = AuthenticatorChain(members, anonymous=config.anonymous)
-        authorizers = () if config.authorizers is None else config.authorizers
+        authorizers = self.access.authorizers() if config.authorizers is None else config.authorizers
         self.authorizer = AuthorizerChain([authorization.PrivilegedGroup(), authorization.PublicPaths(), *authorizers])
-        plugins = config.admission(self) if callable(config.admission) else config.admission
-        self.admission = AdmissionChain(plugins)
+        self.admission = AdmissionChain(self._plugins())
         self.writer = Writer(self.storage, self.admission, clock=config.clock, rng=self._rng, reservers=(self.allocator,))
         self.deleter = Deleter(self.writer)
         self.discovery = Discovery(self.registry)
         self.router = Router(self.registry, self.discovery, self.storage, self.writer, self.deleter, self._rng)
         install_subresources(self)
+        self.access.install()
         self.paths = Paths(self)
+
+    def _plugins(self) -> Sequence[AdmissionPlugin]:
+        chosen = self.config.admission
+        if chosen is None:
+            return self.access.plugins()
+        return chosen(self) if callable(chosen) else chosen
 
     def _ssl_context(self) -> ssl.SSLContext | None:
         config = self.config

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
+
 from minikube_api.resources.resource import Resource
 from minikube_api.schema import managed
 from minikube_api.server.context import Object
@@ -40,7 +42,10 @@ def track(resource: Resource, obj: Object, old: Object | None, manager: str, sub
 def apply(
     live: Object | None, applied: Object, resource: Resource, manager: str, subresource: str, now: str, *, force: bool
 ) -> Object:
-    return managed.on_apply(live, applied, writer(resource, manager, subresource, now), force=force)
+    """The object that applying makes, as a tree of its own: the merge shares parts with `live`, `applied` and even the schema."""
+    merged = managed.on_apply(live, applied, writer(resource, manager, subresource, now), force=force)
+    made: Object = orjson.loads(orjson.dumps(merged))
+    return made
 
 
 def changes_nothing(old: Object, new: Object) -> bool:

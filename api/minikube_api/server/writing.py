@@ -209,6 +209,7 @@ class Writer:
         """All stages of a create from the decoded object on. Returns (JSON in the request's version, revision; 0 in a dry run)."""
         resource, strategy = write.resource, write.resource.strategy
         metadata.drop_on_create(obj)
+        write.name = write.context.name = obj["metadata"].get("name", "")
         await self.default(write, obj)
         self.track(write, obj)
         await self.mutate(write, obj)
