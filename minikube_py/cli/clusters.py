@@ -76,8 +76,20 @@ _DEFAULT = ClusterSpec()
     show_default=False,
     help='Static tokens: lines of token,user,uid,"group1,group2".',
 )
-@_option("--pod-cidr", default=_DEFAULT.pod_cidr, metavar="CIDR", help="Addresses of pods; a /24 a node.")
-@_option("--service-cidr", default=_DEFAULT.service_cidr, metavar="CIDR", help="Addresses of Services.")
+@_option(
+    "--pod-cidr",
+    default="",
+    metavar="CIDR",
+    show_default=False,
+    help="Addresses of pods, a /24 a node [default: 10.244.0.0/16 or a free one].",
+)
+@_option(
+    "--service-cidr",
+    default="",
+    metavar="CIDR",
+    show_default=False,
+    help="Addresses of Services [default: 10.96.0.0/16 or a free one].",
+)
 @_option("--audit-log", default="", metavar="FILE", show_default=False, help="Write an audit log (JSON lines).")
 @_option("--foreground", is_flag=True, show_default=False, help="Stay here and log to the terminal; Ctrl-C ends the cluster.")
 @_option("--separate", is_flag=True, show_default=False, help="Run every component as a process of its own, over HTTPS.")

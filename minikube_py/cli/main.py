@@ -49,9 +49,8 @@ def cli() -> None:
 def main() -> None:
     """Errors are one line on stderr and a non-zero exit; a broken pipe (`| head`) is no error."""
     try:
-        cli(standalone_mode=False)
-    except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
+        # without standalone mode click gives an Exit's code back as the result
+        sys.exit(cli(standalone_mode=False) or 0)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

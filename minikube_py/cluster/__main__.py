@@ -35,7 +35,7 @@ def run(layout: Layout, report_fd: int | None) -> int:
     from minikube_py.cluster.network import NetworkError, prepare
 
     try:
-        network = prepare(spec, layout, reporter)
+        spec, network = prepare(spec, layout, reporter)
     except (NetworkError, OSError) as error:
         reporter.send({"error": str(error)})
         return 1

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+from pathlib import Path
 
+from minikube_agents.network import starting
+from minikube_agents.shim import journal
 from minikube_py.cluster.layout import Layout
 
 
-def clean(layout: Layout) -> None:
-    """Safe to repeat; nothing of a running cluster may be left when this is called."""
-    with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(layout.run)
+def clean(layout: Layout) -> list[str]:
+    """Shims, links, namespaces, tables, cgroups, run directory: what could not be removed, in words. The daemon must have ended. Safe to repeat."""
+    problems = journal.cleanup(starting.journal_path(str(layout.data)))
+    for path in (layout.run, *(base / f"minikube-py-{layout.run.name}" for base in (layout.run.parent, Path("/dev/shm")))):
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(path)
+    return problems

@@ -16,16 +16,20 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minikube_api.client.client import Client
 from minikube_api.schema.typed import core_v1
+from minikube_py.cluster import addons
 from minikube_py.cluster.control_plane import ControlPlane, server_config
 from minikube_py.cluster.credentials import ADMIN, SCHEDULER, Credentials
 from minikube_py.cluster.layout import Layout
 from minikube_py.cluster.network import Network
 from minikube_py.cluster.reporting import STARTED_AT, Reporter, write_state
 from minikube_py.cluster.spec import ClusterSpec
+
+if TYPE_CHECKING:
+    from minikube_py.cluster.nodes import Nodes
 
 log = logging.getLogger(__name__)
 
@@ -39,9 +43,14 @@ async def serve(spec: ClusterSpec, layout: Layout, network: Network | None, repo
     cluster = AllInOne(spec, layout, network, reporter)
     try:
         await cluster.run(ending)
-    finally:
+    except BaseException:
         if network is not None:
-            await network.close()
+            network.release()
+        raise
+    else:
+        if network is not None:
+            await network.destroy()
+    finally:
         with contextlib.suppress(FileNotFoundError):
             layout.state.unlink()
 
@@ -50,11 +59,15 @@ class AllInOne:
     def __init__(self, spec: ClusterSpec, layout: Layout, network: Network | None, reporter: Reporter) -> None:
         self.spec, self.layout, self.network, self.reporter = spec, layout, network, reporter
         self.credentials = Credentials(layout.pki)
+        self.nodes: Nodes | None = None
 
     async def run(self, ending: asyncio.Event) -> None:
         inside, dialer = None, None
         if self.network is not None:
-            inside, dialer = await self.network.api_listener(), self.network.dialer
+            from minikube_py.cluster.egress import ClusterDialer
+
+            await self.network.connect(self.spec.node_names(), self.reporter)
+            inside, dialer = await self.network.api_listener(), ClusterDialer(self.network)
         advertise = self.network.control_plane if self.network is not None else None
         config = server_config(self.spec, self.layout, self.credentials, inside=inside, advertise=advertise, dialer=dialer)
         plane = ControlPlane(self.spec, self.layout, self.credentials, config)
@@ -65,7 +78,7 @@ class AllInOne:
         log.info("API server ready %.3f s after the start", time.time() - STARTED_AT)
         try:
             async with asyncio.TaskGroup() as group:
-                ready = self._start_components(plane, group)
+                ready = await self._start_components(plane, group)
                 waiting = group.create_task(self._until_ready(plane, ready), name="until-ready")
                 ended = asyncio.ensure_future(ending.wait())
                 failed = asyncio.ensure_future(plane.server.wait())
@@ -82,7 +95,7 @@ class AllInOne:
 
     # components
 
-    def _start_components(self, plane: ControlPlane, group: asyncio.TaskGroup) -> list[Callable[[], Awaitable[Any]]]:
+    async def _start_components(self, plane: ControlPlane, group: asyncio.TaskGroup) -> list[Callable[[], Awaitable[Any]]]:
         """Create the components' tasks; returns what to wait for until they are ready."""
         spec, ready = self.spec, []
         if spec.has("controllers"):
@@ -100,10 +113,19 @@ class AllInOne:
             group.create_task(hollow.run(), name="hollow-nodes")
             ready.append(hollow.registered.wait)
         if self.network is not None:
-            from minikube_py.cluster.nodes import start_nodes
+            from minikube_py.cluster.nodes import Nodes
 
-            ready += start_nodes(spec, self.layout, self.credentials, plane, self.network, group)
+            await self._add_ons(plane)
+            self.nodes = Nodes(spec, self.layout, self.credentials, self.network, self.reporter)
+            ready += await self.nodes.start(plane, group)
         return ready
+
+    async def _add_ons(self, plane: ControlPlane) -> None:
+        if not self.spec.has("dns") or self.network is None:
+            return
+        addresses = {node.name: node.ip for node in self.network.nodes}
+        objects = [addons.dns_service(self.spec.dns_ip), addons.dns_slice(addresses), *addons.dns_access()]
+        await addons.install(plane.client(ADMIN), objects)
 
     def _controllers(self, plane: ControlPlane, group: asyncio.TaskGroup) -> Callable[[], Awaitable[Any]]:
         from minikube_py.controllers.controller_manager import ControllerManager, Options
@@ -130,6 +152,7 @@ class AllInOne:
             "nodes": nodes,
             "warnings": self.reporter.warnings,
             **(self.network.state() if self.network is not None else {}),
+            "dns": self.nodes.host_dns if self.nodes is not None else "",
         }
         write_state(self.layout.state, report)
         log.info("ready after %.3f s", report["seconds"])

@@ -70,9 +70,9 @@ class Layout:
         return self.data / "kubeconfigs"
 
     @property
-    def journal(self) -> Path:
-        """What was made outside the data directory and must be removed: written before it is made."""
-        return self.data / "journal"
+    def images(self) -> Path:
+        """The image store; the nodes of one machine share it."""
+        return self.data / "images"
 
     def node(self, name: str) -> Path:
         return self.data / "nodes" / name

@@ -1,37 +1,119 @@
-"""The cluster's network and nodes as the daemon sees them. Imports nothing heavy: `prepare` runs before anything else."""
+"""The cluster's network as the daemon sees it: laid out and started before anything heavy is imported, adopted after a crash.
+
+`prepare` and `PreparedNetwork` import nothing heavy; the asyncio side is reached through `connect`.
+"""
 
 from __future__ import annotations
 
+import json
+import os
 import socket
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
+from minikube_agents.network import starting
+from minikube_agents.network.starting import NetworkError, Started
+from minikube_agents.shim import journal
 from minikube_py.cluster.layout import Layout
 from minikube_py.cluster.reporting import Reporter
 from minikube_py.cluster.spec import ClusterSpec
 
 if TYPE_CHECKING:
-    from minikube_api.server.contract import Dialer
+    from minikube_agents.network.cluster import ClusterNetwork, NodeNetwork
+
+API_PORT = 6443
+KUBELET_PORT = 10250
+DNS_PORT = 53
+
+__all__ = ["Network", "NetworkError", "prepare"]
 
 
-class NetworkError(Exception):
-    """The machine can't give what the options ask for; the message says what to change."""
-
-
-class Network(Protocol):
-    """A prepared network. `control_plane` is where pods reach the API server."""
-
-    control_plane: tuple[str, int]
-    dialer: Dialer
-
-    async def api_listener(self) -> socket.socket: ...
-
-    def state(self) -> dict[str, Any]: ...
-
-    async def close(self) -> None: ...
-
-
-def prepare(spec: ClusterSpec, layout: Layout, reporter: Reporter) -> Network | None:
-    """Make or adopt the cluster's network; None when no component needs one."""
+def prepare(spec: ClusterSpec, layout: Layout, reporter: Reporter) -> tuple[ClusterSpec, Network | None]:
+    """Start or adopt the network; the spec comes back with the ranges that are in use. No network where no component needs one."""
+    spec = with_kept_ranges(spec, layout)
     if not spec.real_nodes:
-        return None
-    raise NetworkError("--runtime process is not available yet")
+        journal.cleanup(starting.journal_path(str(layout.data)))
+        return keep_ranges(spec.with_default_ranges(), layout), None
+    started = starting.find(str(layout.data))
+    adopted = started is not None
+    if started is None:
+        for problem in journal.cleanup(starting.journal_path(str(layout.data))):
+            reporter.warn(f"left by an earlier run: {problem}")
+        mode: starting.Mode = "host" if (spec.network or starting.default_mode()) == "host" else "private"
+        started = starting.start(
+            starting.Spec(
+                name=spec.name, data_directory=str(layout.data), mode=mode, pod_cidr=spec.pod_cidr, service_cidr=spec.service_cidr
+            )
+        )
+    spec = replace(spec, network=started.mode, pod_cidr=started.pod_cidr, service_cidr=started.service_cidr)
+    return keep_ranges(spec, layout), Network(started, adopted=adopted)
+
+
+def with_kept_ranges(spec: ClusterSpec, layout: Layout) -> ClusterSpec:
+    """Addresses live in stored objects, so kept data keeps its ranges; other ones asked for explicitly win (and are the user's business)."""
+    try:
+        kept = json.loads((layout.data / "ranges.json").read_text())
+    except FileNotFoundError:
+        return spec
+    return replace(spec, pod_cidr=spec.pod_cidr or kept["pods"], service_cidr=spec.service_cidr or kept["services"])
+
+
+def keep_ranges(spec: ClusterSpec, layout: Layout) -> ClusterSpec:
+    partial = layout.data / "ranges.json.new"
+    partial.write_text(json.dumps({"pods": spec.pod_cidr, "services": spec.service_cidr}) + "\n")
+    partial.rename(layout.data / "ranges.json")
+    return spec
+
+
+class Network:
+    """A started network. `connect` must be called on the loop before anything else is asked of it."""
+
+    def __init__(self, started: Started, *, adopted: bool) -> None:
+        self.started = started
+        self.adopted = adopted
+        self.control_plane = (started.gateway, API_PORT)
+        self.nodes: list[NodeNetwork] = []
+        self.egress = ""
+        self._cluster: ClusterNetwork | None = None
+
+    @property
+    def cluster(self) -> ClusterNetwork:
+        assert self._cluster is not None, "connect first"
+        return self._cluster
+
+    async def connect(self, names: list[str], reporter: Reporter) -> None:
+        """Reach the shim, bring up the nodes, give pods a way out."""
+        from minikube_agents.network.cluster import ClusterNetwork
+
+        self._cluster = await ClusterNetwork.connect(self.started.data_directory)
+        for name in set(await self._cluster.nodes()) - set(names):
+            await self._cluster.remove_node(name)
+        self.nodes = [await self._cluster.add_node(name, index) for index, name in enumerate(names, 1)]
+        egress = await self._cluster.open_egress()
+        self.egress = egress.way
+        if not egress.way:
+            reporter.warn(egress.reason)
+
+    async def api_listener(self) -> socket.socket:
+        """A listener of the API server where pods reach it."""
+        return await self.cluster.open_socket("listen", *self.control_plane)
+
+    async def connect_to(self, host: str, port: int) -> socket.socket:
+        """A connection from the control plane's place in the cluster's network: the API server's Dialer."""
+        return await self.cluster.open_socket("connect", host, port)
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "network": f"{self.started.mode}: nodes {self.started.node_cidr}, pods {self.started.pod_cidr}, services {self.started.service_cidr}",
+            "shims": [self.cluster.shim_pid, *(node.shim_pid for node in self.nodes)],
+        }
+
+    async def destroy(self) -> None:
+        """End nodes and pods, and remove everything that was made."""
+        for problem in await self.cluster.destroy():
+            os.write(2, f"could not be removed: {problem}\n".encode())
+
+    def release(self) -> None:
+        """Let go; nodes and pods live on, to be adopted."""
+        if self._cluster is not None:
+            self._cluster.close()

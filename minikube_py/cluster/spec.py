@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 COMPONENTS = ("apiserver", "scheduler", "controllers", "kubelet", "proxy", "dns")
@@ -14,13 +14,18 @@ STORES = ("sqlite", "memory")
 NETWORKS = ("host", "private")
 
 
+#: what a cluster gets when it has the machine to itself
+POD_CIDR = "10.244.0.0/16"
+SERVICE_CIDR = "10.96.0.0/16"
+
+
 class SpecError(ValueError):
     """An option of a cluster that can't be: the message is for the user, one line."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterSpec:
-    """Options of one cluster. `network` is empty until `up` chose one: host as root, private otherwise."""
+    """Options of one cluster. What is empty is chosen at the start: `network` host as root, private otherwise; free address ranges."""
 
     name: str = "minikube"
     data_dir: str = ""
@@ -32,8 +37,8 @@ class ClusterSpec:
     network: str = ""
     components: tuple[str, ...] = field(default=COMPONENTS)
     token_auth_file: str = ""
-    pod_cidr: str = "10.244.0.0/16"
-    service_cidr: str = "10.96.0.0/16"
+    pod_cidr: str = ""
+    service_cidr: str = ""
     audit_log: str = ""
     separate: bool = False
 
@@ -57,9 +62,9 @@ class ClusterSpec:
             raise SpecError(f"--nodes {self.nodes}: must be between 0 and 10000")
         if self.runtime == "process" and self.nodes > 200:
             raise SpecError(f"--nodes {self.nodes}: at most 200 with --runtime process; more with --runtime hollow")
-        pods = _cidr("--pod-cidr", self.pod_cidr)
-        services = _cidr("--service-cidr", self.service_cidr)
-        if pods.overlaps(services):
+        pods = _cidr("--pod-cidr", self.pod_cidr or POD_CIDR)
+        services = _cidr("--service-cidr", self.service_cidr or SERVICE_CIDR)
+        if self.pod_cidr and self.service_cidr and pods.overlaps(services):
             raise SpecError(f"--pod-cidr {self.pod_cidr} and --service-cidr {self.service_cidr} overlap")
         if services.prefixlen > 28:
             raise SpecError(f"--service-cidr {self.service_cidr}: too small, /28 or larger")
@@ -77,6 +82,9 @@ class ClusterSpec:
         if not 0 <= number <= 65535:
             raise SpecError(f"--listen {self.listen!r}: port must be between 0 and 65535")
         return host, number
+
+    def with_default_ranges(self) -> ClusterSpec:
+        return replace(self, pod_cidr=self.pod_cidr or POD_CIDR, service_cidr=self.service_cidr or SERVICE_CIDR)
 
     def has(self, component: str) -> bool:
         return component in self.components
