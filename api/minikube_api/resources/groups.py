@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minikube_api.resources import rbac
+from minikube_api.resources import admissionregistration, autoscaling, dra, networking, policy, rbac, storage, system
 from minikube_api.resources.apps import batch, workloads
 from minikube_api.resources.core import claims, config, endpoints, events, nodes, quotas, services
 from minikube_api.resources.pods.strategy import PodStrategy
@@ -10,6 +10,11 @@ from minikube_api.resources.pods.templates import PodTemplateStrategy
 from minikube_api.resources.strategies import KindStrategy
 from minikube_api.schema.builtin import KindFacts
 
+_ADMISSION = "admissionregistration.k8s.io"
+_FLOW = "flowcontrol.apiserver.k8s.io"
+_NETWORKING = "networking.k8s.io"
+_RESOURCE = "resource.k8s.io"
+_STORAGE = "storage.k8s.io"
 _RBAC = "rbac.authorization.k8s.io"
 
 #: (group, plural) -> strategy class; kinds that are not listed have no rules of their own
@@ -42,10 +47,43 @@ _STRATEGIES: dict[tuple[str, str], type[KindStrategy]] = {
     (_RBAC, "clusterroles"): rbac.RoleStrategy,
     (_RBAC, "rolebindings"): rbac.BindingStrategy,
     (_RBAC, "clusterrolebindings"): rbac.BindingStrategy,
+    ("autoscaling", "horizontalpodautoscalers"): autoscaling.AutoscalerStrategy,
+    ("policy", "poddisruptionbudgets"): policy.BudgetStrategy,
+    ("scheduling.k8s.io", "priorityclasses"): policy.PriorityClassStrategy,
+    ("node.k8s.io", "runtimeclasses"): policy.RuntimeClassStrategy,
+    ("coordination.k8s.io", "leases"): policy.LeaseStrategy,
+    (_NETWORKING, "ingresses"): networking.IngressStrategy,
+    (_NETWORKING, "ingressclasses"): networking.IngressClassStrategy,
+    (_NETWORKING, "networkpolicies"): networking.NetworkPolicyStrategy,
+    (_NETWORKING, "servicecidrs"): networking.ServiceCIDRStrategy,
+    (_NETWORKING, "ipaddresses"): networking.IPAddressStrategy,
+    (_STORAGE, "storageclasses"): storage.StorageClassStrategy,
+    (_STORAGE, "volumeattributesclasses"): storage.AttributesClassStrategy,
+    (_STORAGE, "volumeattachments"): storage.AttachmentStrategy,
+    (_STORAGE, "csinodes"): storage.NodeDriversStrategy,
+    (_STORAGE, "csidrivers"): storage.DriverStrategy,
+    (_STORAGE, "csistoragecapacities"): storage.CapacityStrategy,
+    (_ADMISSION, "validatingwebhookconfigurations"): admissionregistration.WebhooksStrategy,
+    (_ADMISSION, "mutatingwebhookconfigurations"): admissionregistration.MutatingWebhooksStrategy,
+    (_ADMISSION, "validatingadmissionpolicies"): admissionregistration.ValidatingPolicyStrategy,
+    (_ADMISSION, "mutatingadmissionpolicies"): admissionregistration.MutatingPolicyStrategy,
+    (_ADMISSION, "validatingadmissionpolicybindings"): admissionregistration.PolicyBindingStrategy,
+    (_ADMISSION, "mutatingadmissionpolicybindings"): admissionregistration.MutatingBindingStrategy,
+    (_FLOW, "flowschemas"): system.FlowSchemaStrategy,
+    (_FLOW, "prioritylevelconfigurations"): system.PriorityLevelStrategy,
+    ("certificates.k8s.io", "certificatesigningrequests"): system.SigningRequestStrategy,
+    ("apiregistration.k8s.io", "apiservices"): system.APIServiceStrategy,
+    ("apiextensions.k8s.io", "customresourcedefinitions"): system.DefinitionStrategy,
+    (_RESOURCE, "deviceclasses"): dra.DeviceClassStrategy,
+    (_RESOURCE, "resourceclaims"): dra.ClaimStrategy,
+    (_RESOURCE, "resourceclaimtemplates"): dra.ClaimTemplateStrategy,
+    (_RESOURCE, "resourceslices"): dra.SliceStrategy,
 }
 
 
 def strategy(fact: KindFacts) -> KindStrategy:
+    if (fact.group, fact.version, fact.kind) == ("autoscaling", "v1", "HorizontalPodAutoscaler"):
+        return autoscaling.AutoscalerV1Strategy()
     made = _STRATEGIES.get((fact.group, fact.plural), KindStrategy)()
     made.namespaced = fact.namespaced
     return made

@@ -135,11 +135,11 @@ def finalizer_problems(finalizers: list[str], path: str) -> list[FieldError]:
     if "orphan" in finalizers and "foregroundDeletion" in finalizers:
         errors.append(err.invalid(path, finalizers, "finalizer orphan and foregroundDeletion cannot be both set"))
     for i, finalizer in enumerate(finalizers):
-        errors += kubefinalizer_problems(finalizer, f"{path}[{i}]")
+        errors += kube_finalizer_problems(finalizer, f"{path}[{i}]")
     return errors
 
 
-def kubefinalizer_problems(finalizer: str, path: str) -> list[FieldError]:
+def kube_finalizer_problems(finalizer: str, path: str) -> list[FieldError]:
     if "/" in finalizer or finalizer in STANDARD_FINALIZERS:
         return []
     return [err.invalid(path, finalizer, "name is neither a standard finalizer name nor is it fully qualified")]

@@ -28,6 +28,8 @@ class KindStrategy(Strategy):
     empty_status: Mapping[str, Any] | None = None
     #: what happens to metadata on /status: "keep" the request's, or "reset" labels, annotations, finalizers and owners to the old ones
     status_metadata = "keep"
+    #: fields beside `spec_fields` that a manager never comes to own through /status, as fieldsV1 (GetResetFields)
+    status_reset_fields: Mapping[str, Any] = {}
 
     # hooks
 

@@ -25,14 +25,16 @@ def template_of(obj: Object) -> Object:
     return (obj.get("spec") or {}).get("template") or {}
 
 
-def template_matches(obj_spec: Object, path: str = "spec") -> Errors:
+def template_matches(obj_spec: Object, path: str = "spec", *, whole_spec: bool = True) -> Errors:
     """The template's labels, its spec, and a restart policy of Always: ValidatePodTemplateSpecForReplicaSet."""
     template = obj_spec.get("template") or {}
     labels = (template.get("metadata") or {}).get("labels")
     errors: Errors = []
     if not _selects(obj_spec.get("selector"), labels):
         errors.append(err.invalid(f"{path}.template.metadata.labels", labels, _MISMATCH))
-    errors += spec.pod_template(template, f"{path}.template")
+    errors += (
+        spec.pod_template(template, f"{path}.template") if whole_spec else spec.template_metadata(template, f"{path}.template")
+    )
     pod_spec = template.get("spec") or {}
     if pod_spec.get("restartPolicy") not in _ALWAYS and pod_spec.get("restartPolicy"):
         errors.append(err.not_supported(f"{path}.template.spec.restartPolicy", pod_spec["restartPolicy"], _ALWAYS))
@@ -87,6 +89,8 @@ def selector_unchanged(obj: Object, old: Object) -> Errors:
 
 
 class DeploymentStrategy(TemplateStrategy):
+    status_reset_fields = {"f:metadata": {"f:labels": {}}}
+
     def defaults(self, obj: Object) -> None:
         tree = self.prepare_template(obj)
         set_default(tree, "replicas", 1)
@@ -361,7 +365,8 @@ class StatefulSetStrategy(TemplateStrategy):
         if tree.get("ordinals") is not None:
             errors += nonnegative(tree["ordinals"].get("start") or 0, "spec.ordinals.start")
         errors += own_selector(tree.get("selector"), "statefulset")
-        errors += template_matches(tree)
+        # the pod spec is left to the pods: its mounts name volumes that the claim templates will make
+        errors += template_matches(tree, whole_spec=False)
         return errors + no_deadline(tree, "StatefulSet")
 
     def validate_new(self, ctx: WriteContext, obj: Object) -> Errors:

@@ -193,29 +193,7 @@ class VolumeStrategy(KindStrategy):
             status["lastPhaseTransitionTime"] = ctx.now
 
     def validate(self, ctx: WriteContext, obj: Object) -> Errors:
-        tree = obj.get("spec") or {}
-        errors = access_modes(tree.get("accessModes"), "spec.accessModes")
-        errors += _capacity(tree.get("capacity") or {}, "spec.capacity")
-        policy = tree.get("persistentVolumeReclaimPolicy")
-        if policy:
-            errors += one_of(policy, "spec.persistentVolumeReclaimPolicy", _RECLAIM)
-        errors += _volume_source(tree)
-        if (tree.get("hostPath") or {}).get("path") == "/" and policy == "Recycle":
-            detail = "may not be 'recycle' for a hostPath mount of '/'"
-            errors.append(err.forbidden("spec.persistentVolumeReclaimPolicy", detail))
-        if tree.get("storageClassName"):
-            errors += checks.named(tree["storageClassName"], "spec.storageClassName", names.dns1123_subdomain)
-        if tree.get("volumeMode") is not None:
-            errors += one_of(tree["volumeMode"], "spec.volumeMode", _VOLUME_MODES)
-        affinity = tree.get("nodeAffinity")
-        if affinity is not None:
-            if affinity.get("required") is None:
-                errors.append(err.required("spec.nodeAffinity.required", "must specify required node constraints"))
-            else:
-                errors += placement.node_selector(affinity["required"], "spec.nodeAffinity.required")
-        elif tree.get("local") is not None:
-            errors.append(err.required("spec.nodeAffinity", "Local volume requires node affinity"))
-        return errors
+        return volume_spec(obj.get("spec") or {}, "spec")
 
     def validate_change(self, ctx: WriteContext, obj: Object, old: Object) -> Errors:
         sources = [{k: v for k, v in (o.get("spec") or {}).items() if k not in _NOT_SOURCES} for o in (obj, old)]
@@ -248,6 +226,47 @@ class VolumeStrategy(KindStrategy):
         return found
 
 
+def volume_spec(tree: Object, path: str) -> Errors:
+    """ValidatePersistentVolumeSpec of a PersistentVolume."""
+    errors = access_modes(tree.get("accessModes"), f"{path}.accessModes")
+    errors += _capacity(tree.get("capacity") or {}, f"{path}.capacity")
+    policy = tree.get("persistentVolumeReclaimPolicy")
+    if policy:
+        errors += one_of(policy, f"{path}.persistentVolumeReclaimPolicy", _RECLAIM)
+    errors += _volume_source(tree, path)
+    if (tree.get("hostPath") or {}).get("path") == "/" and policy == "Recycle":
+        detail = "may not be 'recycle' for a hostPath mount of '/'"
+        errors.append(err.forbidden(f"{path}.persistentVolumeReclaimPolicy", detail))
+    if tree.get("storageClassName"):
+        errors += checks.named(tree["storageClassName"], f"{path}.storageClassName", names.dns1123_subdomain)
+    if tree.get("volumeMode") is not None:
+        errors += one_of(tree["volumeMode"], f"{path}.volumeMode", _VOLUME_MODES)
+    affinity = tree.get("nodeAffinity")
+    if affinity is not None:
+        if affinity.get("required") is None:
+            errors.append(err.required(f"{path}.nodeAffinity.required", "must specify required node constraints"))
+        else:
+            errors += placement.node_selector(affinity["required"], f"{path}.nodeAffinity.required")
+    elif tree.get("local") is not None:
+        errors.append(err.required(f"{path}.nodeAffinity", "Local volume requires node affinity"))
+    return errors
+
+
+def inline_volume(tree: Object, path: str) -> Errors:
+    """ValidatePersistentVolumeSpec of a volume inside a VolumeAttachment: CSI alone, without what a claim would look at."""
+    detail = "may not be specified in the context of inline volumes"
+    fields = ("claimRef", "capacity", "storageClassName", "volumeMode", "nodeAffinity")
+    errors: Errors = [err.forbidden(f"{path}.{field}", detail) for field in fields if tree.get(field)]
+    if tree.get("csi") is None:
+        errors.append(err.required(f"{path}.csi", "has to be specified in the context of inline volumes"))
+    errors += access_modes(tree.get("accessModes"), f"{path}.accessModes")
+    errors += _volume_source(tree, path)
+    if tree.get("persistentVolumeReclaimPolicy") not in (None, "", "Retain"):
+        where = f"{path}.persistentVolumeReclaimPolicy"
+        errors.append(err.forbidden(where, "may only be Retain in the context of inline volumes"))
+    return errors
+
+
 def _capacity(capacity: Object, path: str) -> Errors:
     if not capacity:
         return [err.required(path)]
@@ -261,11 +280,11 @@ def _capacity(capacity: Object, path: str) -> Errors:
     return errors
 
 
-def _volume_source(tree: Object) -> Errors:
+def _volume_source(tree: Object, path: str) -> Errors:
     given = [key for key, value in tree.items() if key not in _NOT_SOURCES and value is not None]
     if not given:
-        return [err.required("spec", "must specify a volume type")]
-    errors: Errors = [err.forbidden(f"spec.{key}", "may not specify more than 1 volume type") for key in given[1:]]
+        return [err.required(path, "must specify a volume type")]
+    errors: Errors = [err.forbidden(f"{path}.{key}", "may not specify more than 1 volume type") for key in given[1:]]
     first: Any = tree[given[0]]
-    errors += [err.required(f"spec.{given[0]}.{f}") for f in _SOURCE_FIELDS.get(given[0], ()) if not first.get(f)]
+    errors += [err.required(f"{path}.{given[0]}.{f}") for f in _SOURCE_FIELDS.get(given[0], ()) if not first.get(f)]
     return errors

@@ -15,7 +15,6 @@ from minikube_api.resources.resource import Object, WriteContext
 from minikube_api.resources.strategies import KindStrategy
 
 _PROTOCOLS = ("SCTP", "TCP", "UDP")
-_DEPRECATED = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
 _leading_zero_re = re.compile(r"(^|\.)0[0-9]")
 
 

@@ -11,6 +11,7 @@ from minikube_api.meta import field_errors as err
 from minikube_api.meta import names
 from minikube_api.resources import checks
 from minikube_api.resources.checks import Errors
+from minikube_api.resources.conversions import event_to_core
 from minikube_api.resources.resource import Object, WriteContext
 from minikube_api.resources.strategies import KindStrategy
 
@@ -41,10 +42,11 @@ def _namespace(obj: Object) -> Errors:
 
 
 class StrictEventStrategy(KindStrategy):
-    """Events of events.k8s.io/v1; the trees are core/v1."""
+    """Events of events.k8s.io/v1. Findings name the fields of core/v1, whose validation this is."""
 
     def validate_create(self, ctx: WriteContext, obj: Object) -> Errors:
         errors = super().validate_create(ctx, obj)
+        obj = event_to_core(obj)
         series = obj.get("series")
         if series is not None:
             if (series.get("count") or 0) < 2:
@@ -63,6 +65,7 @@ class StrictEventStrategy(KindStrategy):
 
     def validate_update(self, ctx: WriteContext, obj: Object, old: Object) -> Errors:
         errors = super().validate_update(ctx, obj, old)
+        obj, old = event_to_core(obj), event_to_core(old)
         new_series, series = obj.get("series"), old.get("series")
         if (series is None and new_series is not None) or (
             series and new_series and new_series.get("count") != series.get("count")

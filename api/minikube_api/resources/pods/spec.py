@@ -162,10 +162,15 @@ def _resource_claims(claims: Any, path: str) -> Errors:
     return errors
 
 
-def pod_template(template: Object, path: str) -> Errors:
-    meta, spec = template.get("metadata") or {}, template.get("spec") or {}
+def template_metadata(template: Object, path: str) -> Errors:
+    meta = template.get("metadata") or {}
     errors = label_problems(meta.get("labels"), f"{path}.labels")
-    errors += annotation_problems(meta.get("annotations"), f"{path}.annotations")
+    return errors + annotation_problems(meta.get("annotations"), f"{path}.annotations")
+
+
+def pod_template(template: Object, path: str) -> Errors:
+    spec = template.get("spec") or {}
+    errors = template_metadata(template, path)
     errors += pod_spec(spec, f"{path}.spec", is_pod=False)
     if spec.get("ephemeralContainers"):
         errors.append(err.forbidden(f"{path}.spec.ephemeralContainers", "ephemeral containers not allowed in pod template"))
