@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 
@@ -34,24 +34,39 @@ class Machine:
         return ProcessRuntime(self.nodes[node].shim_path, ImageStore(os.path.join(self.directory, "images")))
 
 
-@contextmanager
-def machine(mode: starting.Mode = "private") -> Iterator[Machine]:
-    async def make() -> dict[str, NodeNetwork]:
-        network = await cluster.ClusterNetwork.connect(directory)
-        found = {name: await network.add_node(name, index) for index, name in enumerate(("n1", "n2"), start=1)}
-        network.close()
-        return found
+async def _add_nodes(directory: str) -> dict[str, NodeNetwork]:
+    network = await cluster.ClusterNetwork.connect(directory)
+    found = {name: await network.add_node(name, index) for index, name in enumerate(("n1", "n2"), start=1)}
+    network.close()
+    return found
 
+
+@contextmanager
+def _started(mode: starting.Mode) -> Iterator[str]:
+    global _count
+    _count += 1
     with tempfile.TemporaryDirectory(prefix="mkpy-") as directory:
         os.chmod(directory, 0o755)
-        name = f"t{os.getpid()}"
-        starting.start(starting.Spec(name=name, data_directory=directory, mode=mode))
+        starting.start(starting.Spec(name=f"t{os.getpid()}-{_count}", data_directory=directory, mode=mode))
         try:
-            yield Machine(directory, asyncio.run(make()))
+            yield directory
         finally:
             problems = cluster.cleanup(directory)
             subprocess.run(["rm", "-rf", os.path.join(directory, "network")], check=False)
             assert problems == []
+
+
+@contextmanager
+def machine(mode: starting.Mode = "private") -> Iterator[Machine]:
+    with _started(mode) as directory:
+        yield Machine(directory, asyncio.run(_add_nodes(directory)))
+
+
+@asynccontextmanager
+async def booted(mode: starting.Mode = "private") -> AsyncIterator[Machine]:
+    """As `machine`, within a running loop."""
+    with _started(mode) as directory:
+        yield Machine(directory, await _add_nodes(directory))
 
 
 _count = 0

@@ -3,27 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterator
 
-import pytest
-
+from minikube_agents.runtime.contract import SecurityContext
 from minikube_agents.runtime.process import ProcessRuntime
 from tests.runtime import nodes
 from tests.runtime.nodes import Machine, output, pod
 
 pytestmark = nodes.needs_namespaces
-
-
-@pytest.fixture(scope="module")
-def machine() -> Iterator[Machine]:
-    with nodes.machine() as made:
-        yield made
-
-
-@pytest.fixture
-async def runtime(machine: Machine) -> AsyncIterator[ProcessRuntime]:
-    async for one in nodes.opened(machine):
-        yield one
 
 
 SPACES = "for ns in net ipc uts pid mnt cgroup; do readlink /proc/self/ns/$ns; done"
@@ -99,8 +85,6 @@ async def test_devices_and_kernel_files_are_the_containers(machine: Machine, run
 
 
 async def test_read_only_root(machine: Machine, runtime: ProcessRuntime) -> None:
-    from minikube_agents.runtime.contract import SecurityContext  # noqa: PLC0415
-
     sandbox = await runtime.run_sandbox(pod(machine))
     context = SecurityContext(read_only_root_filesystem=True)
     text = await output(runtime, sandbox, "(touch /etc/x /opt/y) 2>&1 || true; touch /dev/shm/z && echo ok", security=context)

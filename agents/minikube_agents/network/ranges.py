@@ -49,7 +49,7 @@ def collision(ranges: Ranges, routes: Iterable[str]) -> str:
 
 def lock_directory() -> str:
     """The same for all of this machine's clusters in its own network; those are root's."""
-    return "/run/lock" if os.access("/run/lock", os.W_OK) else "/tmp"  # noqa: S108 - the one place all clusters know
+    return "/run/lock" if os.access("/run/lock", os.W_OK) else "/tmp"
 
 
 def _lock(number: int, directory: str) -> int | None:

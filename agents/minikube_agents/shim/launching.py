@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+# TIOCSPTLCK and TIOCGPTN, which `termios` lacks; x86 and ARM numbers
+_UNLOCK_PTY, _GET_PTY_NUMBER = 0x40045431, 0x80045430
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -132,8 +134,8 @@ def _own(fd: int, uid: int, gid: int) -> None:
 
 def _open_terminal(task: dict[str, Any], sync: socket.socket) -> list[int]:
     master = os.open("/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
-    fcntl.ioctl(master, termios.TIOCSPTLCK, struct.pack("i", 0))
-    (number,) = struct.unpack("i", fcntl.ioctl(master, termios.TIOCGPTN, b"\0" * 4))
+    fcntl.ioctl(master, _UNLOCK_PTY, struct.pack("i", 0))
+    (number,) = struct.unpack("i", fcntl.ioctl(master, _GET_PTY_NUMBER, b"\0" * 4))
     slave = os.open(f"/dev/pts/{number}", os.O_RDWR | os.O_CLOEXEC)
     fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
     if task.get("width") and task.get("height"):
