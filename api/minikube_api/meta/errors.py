@@ -166,7 +166,8 @@ class Invalid(StatusError):
             details["name"] = name
         if group:
             details["group"] = group
-        details["kind"] = kind
+        if kind:
+            details["kind"] = kind
         details["causes"] = [{"reason": e.reason, "message": e.message, "field": e.path} for e in errors]
         return cls(f'{qualified(kind, group)} "{name}" is invalid: {listed}', details=details)
 

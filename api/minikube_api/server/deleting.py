@@ -154,13 +154,13 @@ def check_preconditions(resource: Resource, meta: Object, options: DeleteOptions
             f"the UID in the precondition ({options.uid}) does not match the UID in record ({meta.get('uid')}). "
             "The object might have been deleted and then recreated"
         )
-        raise Conflict.object(resource.kind, meta["name"], resource.group, why)
+        raise Conflict.object(resource.kind, meta["name"], resource.storage_version[0], why)
     if options.resource_version and options.resource_version != meta.get("resourceVersion"):
         why = (
             f"the ResourceVersion in the precondition ({options.resource_version}) does not match the ResourceVersion in "
             f"record ({meta.get('resourceVersion')}). The object might have been modified"
         )
-        raise Conflict.object(resource.kind, meta["name"], resource.group, why)
+        raise Conflict.object(resource.kind, meta["name"], resource.storage_version[0], why)
 
 
 def _grace(resource: Resource, obj: Object, options: DeleteOptions, now: str) -> tuple[int | None, bool]:
@@ -269,7 +269,7 @@ class Deleter:
             entry = await storage.current(resource, write.namespace, write.name)
         for _ in range(WRITE_ATTEMPTS):
             if entry is None:
-                raise NotFound.object(resource.plural, write.name, resource.group)
+                raise NotFound.object(resource.plural, write.name, resource.storage_version[0])
             await self._writer.base_on(write, entry)
             await self._writer.validate_delete(write)
             obj = await views.tree_of(resource, entry)

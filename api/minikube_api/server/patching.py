@@ -117,10 +117,7 @@ class Patch:
 
     def _refused(self, made: Any, why: str) -> StatusError:
         shown = orjson.dumps(made).decode()
-        error = Invalid.object("", "", "", [field_errors.invalid("patch", shown, why)])
-        assert error.details is not None
-        error.details.pop("kind", None)
-        return error
+        return Invalid.object("", "", "", [field_errors.invalid("patch", shown, why)])
 
     def new_object(self, resource: Resource, options: WriteOptions, context: WriteContext, manager: str) -> Object:
         """What apply makes of nothing."""

@@ -34,7 +34,7 @@ async def get(storage: Storage, request: Request, resource: Resource, view: View
         check_revision(revision)
     entry = await storage.cacher(resource).get(info.namespace, info.name, resource_version=revision)
     if entry is None:
-        raise NotFound.object(resource.plural, info.name, resource.group)
+        raise NotFound.object(resource.plural, info.name, resource.storage_version[0])
     body = await views.object_body(resource, entry, view, request.query.get("includeObject", ""))
     return views.encoded(200, body, view)
 

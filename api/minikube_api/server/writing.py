@@ -133,7 +133,7 @@ class Writer:
                 made, revision = await self.create_object(self.begin(request, resource, "CREATE", write.options), obj)
                 return self.answer(write, 201, made, revision, view)
             if expected and expected != entry.revision:
-                raise Conflict.object(resource.plural, write.name, resource.group)
+                raise Conflict.object(resource.plural, write.name, resource.storage_version[0])
             if not expected and not unconditional_update(resource):
                 raise must_be_specified(resource, write.name)
             await self.base_on(write, entry)
@@ -164,7 +164,7 @@ class Writer:
             write.tracked = patch.is_apply
             asked = asked_revision(obj)
             if asked and asked != entry.revision:
-                raise Conflict.object(resource.plural, write.name, resource.group)
+                raise Conflict.object(resource.plural, write.name, resource.storage_version[0])
             try:
                 return await self.replace_object(write, obj, view)
             except Changed as error:
@@ -178,7 +178,7 @@ class Writer:
         obj = patch.new_object(resource, options, write.context, write.manager)
         if obj["metadata"].get("uid"):
             why = f"uid mismatch: the provided object specified uid {obj['metadata']['uid']}, and no existing object was found"
-            raise Conflict.object(resource.plural, write.name, resource.group, why)
+            raise Conflict.object(resource.plural, write.name, resource.storage_version[0], why)
         obj["metadata"].pop("resourceVersion", None)
         write.tracked = True
         made, revision = await self.create_object(write, obj)
@@ -220,7 +220,7 @@ class Writer:
             self.reserve(write, obj)
             problems = strategy.validate_create(write.context, obj)
             if problems:
-                raise Invalid.object(resource.group, resource.kind, write.name, problems)
+                raise Invalid.object(resource.storage_version[0], resource.kind, write.name, problems)
             self.warn(write, obj)
             await self.validate(write, obj)
             result = await self.commit_create(write, obj)
@@ -265,7 +265,7 @@ class Writer:
             self.reserve(write, obj)
             problems = strategy.validate_update(write.context, obj, old)
             if problems:
-                raise Invalid.object(resource.group, resource.kind, write.name, problems)
+                raise Invalid.object(resource.storage_version[0], resource.kind, write.name, problems)
             self.warn(write, obj)
             await self.validate(write, obj)
             result = await self.commit_update(write, obj)
@@ -374,10 +374,10 @@ class Writer:
         return views.encoded(status, body, view)
 
     def missing(self, write: Write) -> NotFound:
-        return NotFound.object(write.resource.plural, write.name, write.resource.group)
+        return NotFound.object(write.resource.plural, write.name, write.resource.storage_version[0])
 
     def taken(self, write: Write, entry: Entry | None) -> AlreadyExists:
-        error = AlreadyExists.object(write.resource.plural, write.name, write.resource.group)
+        error = AlreadyExists.object(write.resource.plural, write.name, write.resource.storage_version[0])
         if entry is not None and entry.tree()["metadata"].get("deletionTimestamp"):
             return AlreadyExists(f"object is being deleted: {error.message}", details=error.details)
         return error

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
 from minikube_api.cache.entries import Entry
-from minikube_api.meta import field_errors, selectors
-from minikube_api.meta.errors import Conflict, Invalid, NotFound
+from minikube_api.meta.errors import Conflict, NotFound
 from minikube_api.resources.resource import Resource
+from minikube_api.resources.scale import scale_of
+from minikube_api.resources.scale import scaled as scaled_object
 from minikube_api.schema import builtin
 from minikube_api.server import codecs, patching, views
 from minikube_api.server.context import Answer, Object, Request
@@ -21,32 +21,6 @@ from minikube_api.server.routing import method_not_allowed
 from minikube_api.server.writing import Write, Writer, asked_revision, check_name
 
 _GROUP, _VERSION, _KIND = "autoscaling", "v1", "Scale"
-
-
-def scale_of(obj: Object) -> Object:
-    """The Scale of an object with spec.replicas, status.replicas and spec.selector."""
-    meta = obj["metadata"]
-    spec, status = obj.get("spec") or {}, obj.get("status") or {}
-    kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
-    made: Object = {
-        "kind": _KIND,
-        "apiVersion": f"{_GROUP}/{_VERSION}",
-        "metadata": {key: meta[key] for key in kept if key in meta},
-        "spec": {"replicas": spec["replicas"]} if spec.get("replicas") else {},
-        "status": {"replicas": status.get("replicas") or 0},
-    }
-    if selector := selector_text(spec.get("selector")):
-        made["status"]["selector"] = selector
-    return made
-
-
-def selector_text(selector: Mapping[str, Any] | None) -> str:
-    """A LabelSelector or, as ReplicationController has it, a plain map, in the query form."""
-    if not selector:
-        return ""
-    if "matchLabels" in selector or "matchExpressions" in selector:
-        return str(selectors.from_label_selector(selector))
-    return str(selectors.from_labels(selector))
 
 
 class Scales:
@@ -100,15 +74,10 @@ class Scales:
     async def _write(self, write: Write, scaled: Any, view: View) -> Answer:
         def change(obj: Object) -> Object:
             scale = scaled(obj)
-            replicas = (scale.get("spec") or {}).get("replicas") or 0
-            if replicas < 0:
-                problem = field_errors.invalid("spec.replicas", replicas, "must be greater than or equal to 0")
-                raise Invalid.object(_GROUP, _KIND, write.name, [problem])
             asked = asked_revision(scale)
             if asked and str(asked) != obj["metadata"].get("resourceVersion"):
                 raise Conflict.object(write.resource.plural, write.name, write.resource.group)
-            obj.setdefault("spec", {})["replicas"] = replicas
-            return obj
+            return scaled_object(obj, scale)
 
         body, _ = await self._writer.change(write, change)
         return views.encoded(200, orjson.dumps(scale_of(orjson.loads(body))), view)
