@@ -88,6 +88,9 @@ async def world(root: Path) -> AsyncIterator[World]:
     await server.start()
     try:
         client = Client(server.transport(UserInfo(name="admin", groups=("system:masters",))))
+        # What the controllers would make: pods are refused without it.
+        account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
+        await client.raw.create("/api/v1/namespaces/default/serviceaccounts", account)
         factory = InformerFactory(client)
         made = World(client, factory, root, SteppedClock())
         async with factory.running():

@@ -323,3 +323,48 @@ async def test_an_empty_directory_in_memory_is_on_a_tmpfs(node: World) -> None:
         while (root / pod.metadata.uid).exists():
             await asyncio.sleep(0)
     root.rmdir()
+
+
+async def test_a_second_delete_shortens_the_grace(node: World) -> None:
+    await node.create(containers=[{"name": "c", "image": "a:1", "lifecycle": {"preStop": {"sleep": {"seconds": 20}}}}])
+    await node.phase("a", "Running")
+    await node.client.delete(v1.Pod, "a", namespace="default", grace_period_seconds=30)
+    await node.until("a", lambda p: p.metadata.deletionGracePeriodSeconds == 30)
+    await node.clock.advance(1)
+    assert [c.state for c in await node.runtime.containers()] == ["running"]
+    await node.client.delete(v1.Pod, "a", namespace="default", grace_period_seconds=1)
+    await node.until("a", lambda p: p.metadata.deletionGracePeriodSeconds == 1)
+    async with asyncio.timeout(5):
+        await node.clock.advance(1.5)
+        await node.gone("a")
+
+
+async def test_an_ephemeral_container_joins_a_running_pod(node: World) -> None:
+    await node.create()
+    await node.phase("a", "Running")
+    body = {"spec": {"ephemeralContainers": [{"name": "debug", "image": "a:1", "targetContainerName": "c"}]}}
+    await node.client.patch(v1.Pod, "a", body, namespace="default", type="strategic", subresource="ephemeralcontainers")
+    pod = await node.until(
+        "a", lambda p: p.status.ephemeralContainerStatuses and p.status.ephemeralContainerStatuses[0].state.running
+    )
+    assert pod.status.phase == "Running"
+
+
+async def test_a_changed_image_restarts_its_container(node: World) -> None:
+    await node.create()
+    await node.phase("a", "Running")
+    body = {"spec": {"containers": [{"name": "c", "image": "busybox:2"}]}}
+    await node.client.patch(v1.Pod, "a", body, namespace="default", type="strategic")
+    pod = await node.until("a", lambda p: restarts(p) == 1 and state(p).running)
+    assert pod.status.containerStatuses[0].image == "busybox:2"
+    assert ("Killing", "Container c definition changed, will be restarted") in await node.events("a")
+
+
+async def test_a_pod_that_asks_for_the_impossible_waits_and_says_why(node: World) -> None:
+    await node.create(hostUsers=False)
+    await node.until("a", lambda p: waiting(p) == "ContainerCreating")
+    told = await node.events("a")
+    assert (
+        "FailedCreatePodSandBox",
+        "Failed to create pod sandbox: hostUsers: false (a user namespace per pod) is not supported by this node",
+    ) in told

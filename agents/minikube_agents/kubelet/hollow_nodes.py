@@ -122,7 +122,7 @@ class HollowNodes:
         return Host(
             client=self._client, runtime=self.runtime, options=next(iter(self._nodes.values())), clock=self.clock, group=group,
             recorder=recorder, statuses=StatusWriter(self._client, group, self.clock, queue.add),
-            facts=NodeFacts("", ("",), self.runtime.name), allocatable=dict, services=tuple, volumes=None, references=None,
+            facts=NodeFacts("", ("",), self.runtime.name), allocatable=dict, services=tuple, pods=tuple, volumes=None, references=None,
             tokens=None, cluster_dns=ClusterDNS((), "cluster.local"), node_dns=DNSConfig(), wake=queue.add,
             wake_after=queue.add_after,
         )  # fmt: skip

@@ -41,6 +41,8 @@ class Host:
     #: resources that pods may have, as in node.status.allocatable
     allocatable: Callable[[], dict[str, str]]
     services: Callable[[], Iterable[v1.Service]]
+    #: the pods of this node; hollow nodes tell none, and do not refuse pods for want of room
+    pods: Callable[[], Iterable[v1.Pod]]
     #: None on hollow nodes: pods get no files and no environment there
     volumes: Volumes | None
     references: References | None

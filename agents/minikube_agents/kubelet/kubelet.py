@@ -108,6 +108,7 @@ class Kubelet:
             facts=NodeFacts(options.node_name, (options.node_ip,), self.runtime.name),
             allocatable=self.allocatable,
             services=services.list,
+            pods=self.pods,
             volumes=Volumes(options.root, memory_root=options.memory_directory, claims=BoundClaims(self.client), tokens=tokens),
             references=References(self.client, group, self.workers.queue.add, self.clock),
             tokens=tokens,

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from pathlib import Path
 
-from minikube_agents.kubelet import environment, hooks, images, launching, pod_files, pods, references
+from minikube_agents.kubelet import admission, environment, hooks, images, launching, pod_files, pods, references
 from minikube_agents.kubelet.downward import Surroundings
 from minikube_agents.kubelet.environment import ConfigError, Sources
 from minikube_agents.kubelet.hosting import Host
@@ -43,6 +43,10 @@ class Starter:
         host = self._host
         if host.references is not None:
             host.references.hold(pod.metadata.uid, references.of(pod))
+        refused = admission.unsupported(pod)
+        if refused:
+            self.pod_problem(pod, "FailedCreatePodSandBox", f"Failed to create pod sandbox: {refused}")
+            return None
         if not await self._runtime_class_known(pod) or not await self._set_up_volumes(pod, self._around(pod, ())):
             return None
         hostname = pods.hostname(pod, host.facts.name)
@@ -148,6 +152,9 @@ class Starter:
             return
         problems.pop(one.name, None)
         self._host.recorder.event(pod, "Normal", "Started", "Container started", field_path=path)
+        if config.cpu_limit or config.memory_limit:
+            for text in getattr(self._host.runtime, "warnings", ()):
+                self._host.recorder.event(pod, "Warning", "LimitsNotEnforced", text, field_path=path)
         self._memory.actual[one.name] = self._memory.allocated.get(one.name, one.container.resources)
         if hook is not None:
             name = f"kubelet: postStart of {one.name} in {pods.full_name(pod)}"
@@ -177,6 +184,9 @@ class Starter:
         self, pod: v1.Pod, sandbox: SandboxStatus, one: Member, attempt: int, image: Image, target_id: str
     ) -> ContainerConfig:
         host = self._host
+        refused = admission.unsupported_in(one)
+        if refused:
+            raise ConfigError(refused)
         granted = self._memory.allocated.get(one.name, one.container.resources)
         if host.volumes is None or host.references is None:
             return launching.container_config(

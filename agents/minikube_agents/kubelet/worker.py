@@ -102,7 +102,7 @@ class PodWorker:
         self.memory.start_time = times.parse(pod.status.startTime) if pod.status.startTime else self.host.clock.time()
         if pod.status.startTime or pods.is_deleted(pod) or pods.is_terminal(pod):
             return True
-        refusal = admission.check(pod, self.host.options)
+        refusal = admission.check(pod, self.host.options, others=self.host.pods(), allocatable=self.host.allocatable())
         if refusal is not None:
             self.memory.outcome = Outcome("Failed", refusal.reason, f"Pod was rejected: {refusal.message}")
             self.host.recorder.event(pod, "Warning", refusal.reason, refusal.message)
