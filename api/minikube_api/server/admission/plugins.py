@@ -13,7 +13,31 @@ if TYPE_CHECKING:
 
 def default(server: Server) -> list[AdmissionPlugin]:
     """What kube-apiserver enables by default, as far as it is built; `AdmissionChain` puts them in order."""
+    from minikube_api.server.admission.ingress_class import DefaultIngressClass
+    from minikube_api.server.admission.limit_ranges import LimitRanger
     from minikube_api.server.admission.namespace_lifecycle import NamespaceLifecycle
+    from minikube_api.server.admission.node_taints import TaintNodesByCondition
+    from minikube_api.server.admission.priority import Priority
+    from minikube_api.server.admission.runtime_class import RuntimeClass
+    from minikube_api.server.admission.service_account import ServiceAccount
+    from minikube_api.server.admission.storage_plugins import (
+        DefaultStorageClass,
+        PersistentVolumeClaimResize,
+        StorageObjectInUseProtection,
+    )
+    from minikube_api.server.admission.tolerations import DefaultTolerationSeconds
 
     lister = Lister(server.storage, server.registry)
-    return [NamespaceLifecycle(lister)]
+    return [
+        NamespaceLifecycle(lister),
+        LimitRanger(lister),
+        ServiceAccount(lister, server.clock, server.config.rng),
+        TaintNodesByCondition(),
+        Priority(lister),
+        DefaultTolerationSeconds(),
+        StorageObjectInUseProtection(),
+        PersistentVolumeClaimResize(lister),
+        RuntimeClass(lister),
+        DefaultStorageClass(lister),
+        DefaultIngressClass(lister),
+    ]

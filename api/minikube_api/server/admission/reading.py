@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from minikube_api.cache.entries import Entry
 from minikube_api.cache.requests import Selection
+from minikube_api.meta.errors import Forbidden, qualified
 from minikube_api.resources.resource import Registry, Resource
 from minikube_api.server.context import Object
 from minikube_api.server.contract import AdmissionAttributes, Operation
@@ -70,3 +71,20 @@ def is_pod(attributes: AdmissionAttributes) -> bool:
     """The write is of a pod itself, not of a subresource."""
     resource = attributes.resource
     return resource.group == "" and resource.plural == "pods" and not attributes.subresource
+
+
+def forbidden(attributes: AdmissionAttributes, why: str) -> Forbidden:
+    """A refusal worded as apiserver's `admission.NewForbidden`: an object without a name yet goes by its generateName."""
+    name = attributes.name
+    if not name:
+        metadata = (attributes.obj or {}).get("metadata") or {}
+        name = metadata.get("name") or metadata.get("generateName") or "Unknown"
+    resource = attributes.resource
+    details = {"name": name, **({"group": resource.group} if resource.group else {}), "kind": resource.plural}
+    return Forbidden(f'{qualified(resource.plural, resource.group)} "{name}" is forbidden: {why}', details=details)
+
+
+def is_kind(attributes: AdmissionAttributes, group: str, plural: str) -> bool:
+    """The write is of the kind itself, not of a subresource."""
+    resource = attributes.resource
+    return resource.plural == plural and resource.group == group and not attributes.subresource
