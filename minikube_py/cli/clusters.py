@@ -188,7 +188,8 @@ def down(name: str, data_dir: str | None, everything: bool, purge: bool) -> None
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             ran = stop(layout)
-            clean(layout)
+            for problem in clean(layout):
+                click.echo(f"warning: could not be removed: {problem}", err=True)
         except (LaunchError, OSError) as error:
             raise click.ClickException(str(error)) from error
         if purge:

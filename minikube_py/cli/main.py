@@ -21,6 +21,7 @@ COMMANDS = {
     "exec": "minikube_py.cli.streams",
     "scale": "minikube_py.cli.workloads",
     "rollout": "minikube_py.cli.workloads",
+    "image": "minikube_py.cli.images",
 }
 
 

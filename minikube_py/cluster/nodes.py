@@ -51,7 +51,7 @@ class Nodes:
             group.create_task(kubelet.run(), name=f"kubelet {node.name}")
             ready.append(kubelet.started.wait)
         if self.spec.has("proxy"):
-            ready += self._proxies(plane.client(PROXY), group)
+            ready += await self._proxies(plane.client(PROXY), group)
         if self.spec.has("dns"):
             server = DNSServer(plane.client(DNS), DNSOptions(sockets=await self._dns_sockets()))
             group.create_task(server.run(), name="dns")
@@ -79,13 +79,16 @@ class Nodes:
 
     # proxy
 
-    def _proxies(self, client: Client, group: asyncio.TaskGroup) -> list[Ready]:
+    async def _proxies(self, client: Client, group: asyncio.TaskGroup) -> list[Ready]:
         if shutil.which("nft") is None:
             self.reporter.warn("Services don't work inside the cluster: nft (package nftables) is not installed")
             found: list[tuple[str, Backend]] = []
         else:
             found = [(node.name, self._nft(node.name)) for node in self.network.nodes]
             if self.network.started.mode == "host":
+                await self.network.cluster.shim.call(
+                    "journal", kind="table", what={"family": "ip", "name": host_table(self.spec.name)}
+                )
                 found.append(("", self._nft("")))
         listen = functools.partial(forwarding.ForwardingBackend, forwarding.node_port_addresses((self._host_address(),)))
         found.append(("", listen(forwarding.host_listen, self._connect)))

@@ -22,6 +22,9 @@ from minikube_py.controllers.runner import Context, Controller, Metrics, Runner
 CONTROLLERS: Final[dict[str, str]] = {
     "deployment-controller": "deployment:DeploymentController",
     "replicaset-controller": "replicaset:ReplicaSetController",
+    "replicationcontroller-controller": "replication:ReplicationControllerController",
+    "job-controller": "jobs:JobController",
+    "ttl-after-finished-controller": "jobs:TtlAfterFinishedController",
     "endpointslice-controller": "endpointslice:EndpointSliceController",
     "endpoints-controller": "endpoints:EndpointsController",
     "endpointslice-mirroring-controller": "mirroring:EndpointSliceMirroringController",
