@@ -50,6 +50,7 @@ def server_config(
         kubelet_key=credentials.path("apiserver-kubelet-client", "key"),
         kubelet_ca=credentials.path("ca"),
         token_file=Path(spec.token_auth_file) if spec.token_auth_file else None,
+        service_account_key=credentials.path("sa", "key"),
         service_cidr=spec.service_cidr,
         advertise=advertise,
         dialer=dialer or DirectDialer(),
