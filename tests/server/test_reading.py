@@ -138,3 +138,20 @@ async def test_a_watch_ends_when_the_server_stops(server: Server, api: Api) -> N
     await opened.wait()
     await server.stop()
     assert await watching == []
+
+
+async def test_events_are_selected_by_either_groups_field_names(api: Api) -> None:
+    body: dict[str, Any] = {
+        "metadata": {"name": "e"},
+        "involvedObject": {"kind": "Pod", "name": "p", "namespace": "default"},
+        "reason": "Pulled",
+    }
+    await api.ok("POST", "/api/v1/namespaces/default/events", body)
+    for path, field in (("/api/v1", "involvedObject"), ("/apis/events.k8s.io/v1", "regarding")):
+        found = await api.ok("GET", f"{path}/namespaces/default/events?fieldSelector={field}.name=p")
+        assert [item["metadata"]["name"] for item in found["items"]] == ["e"]
+
+
+async def test_deprecated_kinds_warn(api: Api) -> None:
+    await api.ok("GET", "/api/v1/namespaces/default/endpoints")
+    assert "v1 Endpoints is deprecated in v1.33+" in api.headers["warning"]

@@ -25,6 +25,17 @@ VirtualHandler = Callable[[Request, Resource, View], Awaitable[Reply]]
 _SAME_OBJECT = frozenset({"status", "finalize", "approval", "ephemeralcontainers", "resize"})
 
 
+#: built-in versions that kube-apiserver warns of on every request (the kinds' APILifecycle facts)
+_DEPRECATED = {
+    ("", "v1", "endpoints"): "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+    ("", "v1", "componentstatuses"): "v1 ComponentStatus is deprecated in v1.19+",
+}
+
+
+def deprecation(resource: Resource) -> str:
+    return _DEPRECATED.get((resource.group, resource.version, resource.plural), "")
+
+
 def method_not_allowed() -> MethodNotAllowed:
     return MethodNotAllowed("the server does not allow this method on the requested resource", details={})
 
@@ -84,6 +95,8 @@ class Router:
             return resource
         view = view_of(request)
         info = request.info
+        if deprecated := deprecation(resource):
+            request.warn(deprecated)
         if info.subresource and info.subresource not in _SAME_OBJECT:
             handler = self.subresources.get(info.subresource)
             if handler is None:

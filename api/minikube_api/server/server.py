@@ -200,7 +200,7 @@ class Server:
             self.registry = builtin.registry()
         else:
             self.registry = config.registry
-        self.storage = Storage(store)
+        self.storage = Storage(store, self.registry)
         self.allocator = ServiceAllocator(config.service_cidr, config.node_port_range, self._rng)
         self.access = Access(self, service_account_key=config.service_account_key)
         members: list[Authenticator] = [*config.authenticators]

@@ -5,11 +5,13 @@ The only module of the server that calls the store; everything else reads throug
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from minikube_api.cache import entries
 from minikube_api.cache.cacher import Cacher
 from minikube_api.cache.feed import Feed
 from minikube_api.meta.errors import InternalError, ServiceUnavailable
-from minikube_api.resources.resource import Resource
+from minikube_api.resources.resource import Registry, Resource
 from minikube_api.server.context import Object
 from minikube_api.store.contract import CompareFailed, Revision, Store, StoreClosed, StoreFailed
 
@@ -28,8 +30,9 @@ class Changed(Exception):
 class Storage:
     """All kinds' objects. `feed.run()` must be running."""
 
-    def __init__(self, store: Store, *, event_ttl: float = EVENT_TTL) -> None:
+    def __init__(self, store: Store, registry: Registry, *, event_ttl: float = EVENT_TTL) -> None:
         self.store = store
+        self._registry = registry
         self.feed = Feed(store)
         self._event_ttl = event_ttl
         self._cachers: dict[str, Cacher] = {}
@@ -38,9 +41,26 @@ class Storage:
         cacher = self._cachers.get(resource.storage_prefix)
         if cacher is None:
             cacher = self._cachers[resource.storage_prefix] = Cacher(
-                self.feed, resource.storage_prefix, namespaced=resource.namespaced, fields=resource.selectable_fields
+                self.feed, resource.storage_prefix, namespaced=resource.namespaced, fields=self._fields(resource)
             )
         return cacher
+
+    def _fields(self, resource: Resource) -> Callable[[Object], dict[str, str]]:
+        """Selectable fields under the names of all versions that share the storage (core and events.k8s.io Events)."""
+        sharing = [r for r in self._registry if r.storage_prefix == resource.storage_prefix and r.selectable_names]
+        # versions that are stored as they are come first: conversions may take the tree apart
+        sharing.sort(key=lambda r: r.from_storage is not None)
+        if len(sharing) < 2:
+            return sharing[0].selectable_fields if sharing else resource.selectable_fields
+
+        def fields(tree: Object) -> dict[str, str]:
+            found: dict[str, str] = {}
+            for version in sharing:
+                obj = tree if version.from_storage is None else version.from_storage(tree)
+                found |= version.selectable_fields(obj)
+            return found
+
+        return fields
 
     def close_watches(self) -> None:
         for cacher in self._cachers.values():

@@ -30,7 +30,7 @@ def reset_fields(resource: Resource, subresource: str) -> dict[str, Any]:
         return {}
     if subresource == "status":
         fields = getattr(resource.strategy, "spec_fields", ("spec",))
-        return {f"f:{name}": {} for name in fields}
+        return {**{f"f:{name}": {} for name in fields}, **getattr(resource.strategy, "status_reset_fields", {})}
     return _STATUS
 
 
