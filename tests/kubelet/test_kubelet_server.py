@@ -174,6 +174,12 @@ async def test_stdin_goes_in_until_the_close_signal(call: Caller) -> None:
     assert orjson.loads(heard[channels.ERROR])["status"] == "Success"
 
 
+async def test_exec_in_a_container_that_does_not_run(call: Caller) -> None:
+    await running(call)
+    async with call.session.get(f"{call.base}/exec/default/a/other?command=true&output=1") as response:
+        assert (response.status, await response.text()) == (500, 'container not found ("other")')
+
+
 async def test_exec_without_streams_is_a_bad_request(call: Caller) -> None:
     await running(call)
     async with call.session.get(f"{call.base}/exec/default/a/c?command=true") as response:

@@ -203,11 +203,13 @@ class KubeletServer:
         return await streaming.serve(request, open_streams, stdin=stdin, stdout=stdout, stderr=stderr)
 
     async def _running_container(self, request: web.Request) -> tuple[v1.Pod, ContainerStatus]:
-        pod, container = await self._container(request)
-        if container.state != "running":
-            text = f'container not found ("{container.name}")'
-            raise web.HTTPInternalServerError(text=text)
-        return pod, container
+        """Raises 500 as the kubelet does: clients show its text after "unable to upgrade connection"."""
+        pod, name = self._pod(request), request.match_info["container"]
+        worker = self._kubelet.worker(pod.metadata.uid)
+        newest = (await worker.observe()).newest(name) if worker is not None else None
+        if newest is None or newest.state != "running":
+            raise web.HTTPInternalServerError(text=f'container not found ("{name}")')
+        return pod, newest
 
     async def _port_forward(self, request: web.Request) -> web.StreamResponse:
         pod = self._pod(request)
