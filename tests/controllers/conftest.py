@@ -83,6 +83,16 @@ class World:
         return await self.client.patch(Node, name, {"status": {"conditions": [condition]}}, subresource="status")
 
 
+def identity(name: str) -> UserInfo:
+    """As in a cluster: controllers have nothing but what the default roles give them."""
+    if name == "admin":
+        return UserInfo(name, groups=("system:masters",))
+    if name == "kube-controller-manager":
+        return UserInfo(f"system:{name}", groups=("system:authenticated",))
+    groups = ("system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated")
+    return UserInfo(f"system:serviceaccount:kube-system:{name}", groups=groups)
+
+
 class Refusal:
     """An admission plug-in that lets no object of one resource be created."""
 
@@ -120,7 +130,7 @@ def world() -> Make:
         await server.start()
 
         def client_for(name: str) -> Client:
-            return Client(server.transport(UserInfo(name, groups=("system:masters",))), user_agent=name, sleep=clock.sleep)
+            return Client(server.transport(identity(name)), user_agent=name, sleep=clock.sleep)
 
         client = client_for("admin")
         try:
