@@ -25,7 +25,7 @@ def check(
     pod: v1.Pod, options: KubeletOptions, *, others: Iterable[v1.Pod] = (), allocatable: Mapping[str, str] | None = None
 ) -> Refusal | None:
     """None = the pod may run here. `others`: the pods that are here already; `allocatable`: as in the node's status."""
-    return _settings(pod, options) or (_resources(pod, list(others), allocatable) if allocatable else None)
+    return _settings(pod, options) or (fits(pod, others, allocatable) if allocatable else None)
 
 
 def _settings(pod: v1.Pod, options: KubeletOptions) -> Refusal | None:
@@ -52,7 +52,7 @@ def _allowed(name: str, unsafe: frozenset[str]) -> bool:
     )
 
 
-def _resources(pod: v1.Pod, others: list[v1.Pod], allocatable: Mapping[str, str]) -> Refusal | None:
+def fits(pod: v1.Pod, others: Iterable[v1.Pod], allocatable: Mapping[str, str]) -> Refusal | None:
     """OutOfpods, OutOfcpu, OutOfmemory; cpu in millicores, memory in bytes."""
     live = [one for one in others if not pods.is_terminal(one) and one.metadata.uid != pod.metadata.uid]
     room = int(allocatable.get("pods", "110"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from minikube_agents.kubelet import launching, pods
+from collections.abc import Iterable
+
+from minikube_agents.kubelet import admission, launching, pods
 from minikube_agents.kubelet.hosting import Host
 from minikube_agents.kubelet.observations import Memory, Observed
 from minikube_agents.runtime.contract import RuntimeError_
@@ -14,8 +16,8 @@ def resizable(pod: v1.Pod) -> list[pods.Member]:
     return [one for one in (*pods.init_members(pod), *pods.app_members(pod)) if one.type in ("sidecar", "app")]
 
 
-def grant(pod: v1.Pod, memory: Memory, allocatable: dict[str, str]) -> tuple[str, str] | None:
-    """Grants what fits (in `memory.allocated`); gives reason and message when it never can (Infeasible)."""
+def grant(pod: v1.Pod, memory: Memory, allocatable: dict[str, str], others: Iterable[v1.Pod] = ()) -> tuple[str, str] | None:
+    """Grants what fits (in `memory.allocated`); else gives reason and message: Infeasible (never can) or Deferred (not now)."""
     wanted = {one.name: one.container.resources for one in resizable(pod)}
     if memory.allocated == wanted:
         return None
@@ -27,6 +29,9 @@ def grant(pod: v1.Pod, memory: Memory, allocatable: dict[str, str]) -> tuple[str
             has = unit(quantities.parse(allocatable[resource]))
             text = f"Node didn't have enough capacity: {resource}, requested: {unit(total)}, capacity: {has}"
             return ("Infeasible", text)
+    refusal = admission.fits(pod, others, allocatable)
+    if refusal is not None:
+        return ("Deferred", refusal.message)
     memory.allocated = wanted
     return None
 
@@ -47,7 +52,7 @@ async def reconcile(host: Host, memory: Memory, pod: v1.Pod, observed: Observed)
         _remember(pod, memory)
     if pods.is_deleted(pod) or pods.is_terminal(pod) or memory.terminating:
         return False
-    refusal = grant(pod, memory, host.allocatable())
+    refusal = grant(pod, memory, host.allocatable(), host.pods())
     memory.resize.clear()
     if refusal is not None:
         memory.resize["PodResizePending"] = refusal

@@ -26,6 +26,23 @@ log = logging.getLogger(__name__)
 EVENTS_RETRY = 1.0
 
 
+def matters(old: v1.Pod, new: v1.Pod) -> bool:
+    """Whether an update gives a worker anything to do. Most updates are the echo of its own status."""
+    before, after = old.metadata, new.metadata
+    return (
+        before.uid != after.uid
+        or before.generation != after.generation
+        or before.deletionTimestamp != after.deletionTimestamp
+        or before.deletionGracePeriodSeconds != after.deletionGracePeriodSeconds
+        or before.labels != after.labels
+        or before.annotations != after.annotations
+        or old.spec != new.spec
+        or old.status.phase != new.status.phase
+        or old.status.startTime != new.status.startTime
+        or (bool(new.spec.readinessGates) and old.status.conditions != new.status.conditions)
+    )
+
+
 class PodWorkers:
     """`host_of(pod)` names the node of a pod; None = the pod of a uid that only the runtime knows."""
 
@@ -60,7 +77,10 @@ class PodWorkers:
         def updated(old: v1.Pod, new: v1.Pod) -> None:
             if old.metadata.uid != new.metadata.uid:
                 gone(old)
-            changed(new)
+            if matters(old, new):
+                changed(new)
+            else:
+                self._pods[new.metadata.uid] = new
 
         def gone(pod: v1.Pod) -> None:
             uid = pod.metadata.uid
