@@ -32,9 +32,7 @@ class LimitRanger(Plugin):
             return
         if is_kind(attributes, "", "persistentvolumeclaims"):
             check = claim_problems
-        elif (is_pod(attributes) and attributes.operation == "CREATE") or (
-            attributes.resource.plural == "pods" and attributes.subresource == "resize"
-        ):
+        elif _bounded(attributes):
             check = pod_problems
         else:
             return
@@ -46,6 +44,13 @@ class LimitRanger(Plugin):
     async def _ranges(self, namespace: str) -> list[list[Object]]:
         found = await self._lister.list("", "limitranges", namespace)
         return [limit_range.get("spec", {}).get("limits") or [] for limit_range in found]
+
+
+def _bounded(attributes: AdmissionAttributes) -> bool:
+    """Containers can't change on an update, but for a resize."""
+    if attributes.subresource:
+        return attributes.resource.plural == "pods" and attributes.subresource == "resize"
+    return is_pod(attributes) and attributes.operation == "CREATE"
 
 
 def set_defaults(pod: Object, limits: list[Object]) -> None:

@@ -13,11 +13,19 @@ if TYPE_CHECKING:
 
 def default(server: Server) -> list[AdmissionPlugin]:
     """What kube-apiserver enables by default, as far as it is built; `AdmissionChain` puts them in order."""
+    from minikube_api.server.admission.certificates import (
+        CertificateApproval,
+        CertificateSigning,
+        CertificateSubjectRestriction,
+    )
     from minikube_api.server.admission.ingress_class import DefaultIngressClass
     from minikube_api.server.admission.limit_ranges import LimitRanger
     from minikube_api.server.admission.namespace_lifecycle import NamespaceLifecycle
+    from minikube_api.server.admission.node_restriction import NodeRestriction
     from minikube_api.server.admission.node_taints import TaintNodesByCondition
+    from minikube_api.server.admission.pod_security import PodSecurity
     from minikube_api.server.admission.priority import Priority
+    from minikube_api.server.admission.quota import ResourceQuota
     from minikube_api.server.admission.runtime_class import RuntimeClass
     from minikube_api.server.admission.service_account import ServiceAccount
     from minikube_api.server.admission.storage_plugins import (
@@ -40,4 +48,10 @@ def default(server: Server) -> list[AdmissionPlugin]:
         RuntimeClass(lister),
         DefaultStorageClass(lister),
         DefaultIngressClass(lister),
+        NodeRestriction(lister),
+        PodSecurity(lister),
+        CertificateApproval(server.authorizer),
+        CertificateSigning(server.authorizer),
+        CertificateSubjectRestriction(),
+        ResourceQuota(lister, server.storage),
     ]
