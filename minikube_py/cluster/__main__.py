@@ -25,6 +25,8 @@ def run(layout: Layout, report_fd: int | None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname).1s %(name)s: %(message)s")
     # uvloop's default is a SIGPIPE-free process already; plain Python ignores it too, but children of a shell may have inherited a handler
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    # nft and its like lie where a normal user's PATH does not look
+    os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", "/usr/bin:/bin"), "/usr/local/sbin", "/usr/sbin", "/sbin"])
     gc.disable()
     try:
         lock = take_lock(layout)
