@@ -107,6 +107,8 @@ def _metric(metric: Object, path: str) -> Errors:
     if not kind:
         return [err.required(f"{path}.type", "must specify a metric source type")]
     errors = one_of(kind, f"{path}.type", tuple(_SOURCES))
+    # an unknown type is found twice: by name, and because no source belongs to it
+    errors += errors
     expected = _SOURCES.get(kind)
     given = [source for source in _SOURCES.values() if metric.get(source) is not None]
     if expected is None:

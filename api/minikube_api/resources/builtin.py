@@ -10,11 +10,6 @@ from minikube_api.resources.tables import cells, columns
 from minikube_api.schema import builtin
 from minikube_api.schema.builtin import KindFacts
 
-_DEPRECATED = {
-    "Endpoints": "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
-    "ComponentStatus": "v1 ComponentStatus is deprecated in v1.19+",
-}
-
 
 def registry() -> Registry:
     """All kinds that kube-apiserver 1.36 serves. Schemas and column texts are loaded when they are first asked for."""
@@ -48,7 +43,6 @@ def _resource(fact: KindFacts) -> Resource:
         selectable_names=fields.names,
         selectable_metadata=fields.metadata,
         field_label_message=fields.message,
-        deprecation_warning=_DEPRECATED.get(fact.kind, ""),
         storage_prefix=f"/registry/{fact.plural}{'.' + storage_group if storage_group else ''}/",
         storage_version=(storage_group, storage_version),
         to_storage=conversion.to_storage,

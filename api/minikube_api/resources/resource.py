@@ -116,8 +116,6 @@ class Resource:
     selectable_metadata: frozenset[str] = frozenset({"metadata.name", "metadata.namespace"})
     #: message for an unknown field label, `{}` = the label; "" = that of kinds with metadata fields only
     field_label_message: str = ""
-    #: sent with every answer of a deprecated kind
-    deprecation_warning: str = ""
     #: store key prefix without namespace and name: `/registry/pods/`, `/registry/deployments.apps/`; shared by versions of a kind
     storage_prefix: str
     #: (group, version) that the stored bytes are in

@@ -104,11 +104,11 @@ def core_event(obj: Object) -> dict[str, str]:
 
 
 def events_event(obj: Object) -> dict[str, str]:
-    """The same under the names of events.k8s.io; `obj` is in that version."""
-    regarding = obj.get("regarding") or {}
+    """The same under the names of events.k8s.io, of an event in that version or as it is stored."""
+    regarding = obj.get("regarding") or obj.get("involvedObject") or {}
     fields = {f"regarding.{name}": str(regarding.get(name) or "") for name in _INVOLVED}
     fields["reason"] = obj.get("reason") or ""
-    fields["reportingController"] = obj.get("reportingController") or ""
+    fields["reportingController"] = obj.get("reportingController") or obj.get("reportingComponent") or ""
     fields["type"] = obj.get("type") or ""
     return fields
 

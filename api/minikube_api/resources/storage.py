@@ -266,13 +266,15 @@ class NodeDriversStrategy(KindStrategy):
 
     def validate_change(self, ctx: WriteContext, obj: Object, old: Object) -> Errors:
         """A driver may come, go, and tell another number of volumes; all else of it stays."""
-        drivers = obj["spec"].get("drivers") or []
-        new = {driver.get("name"): _identity(driver) for driver in drivers}
-        for driver in old["spec"].get("drivers") or ():
-            name = driver.get("name")
-            if name in new and new[name] != _identity(driver):
-                return [err.invalid("CSINodeDriver", drivers, objectmeta.IMMUTABLE)]
-        return []
+        old_drivers = {driver.get("name"): driver for driver in old["spec"].get("drivers") or ()}
+        errors: Errors = []
+        for driver in obj["spec"].get("drivers") or ():
+            was = old_drivers.get(driver.get("name"))
+            if was is not None and _identity(driver) != _identity(was):
+                shown = {"Name": driver.get("name"), "NodeID": driver.get("nodeID"), "TopologyKeys": driver.get("topologyKeys")}
+                # what may change is left out of the comparison, and so of the message
+                errors.append(err.invalid("spec.drivers", {**shown, "Allocatable": None}, objectmeta.IMMUTABLE))
+        return errors
 
 
 def _identity(driver: Object) -> Object:

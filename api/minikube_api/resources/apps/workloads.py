@@ -369,6 +369,14 @@ class StatefulSetStrategy(TemplateStrategy):
         errors += template_matches(tree, whole_spec=False)
         return errors + no_deadline(tree, "StatefulSet")
 
+    def prepare_create(self, ctx: WriteContext, obj: Object) -> None:
+        super().prepare_create(ctx, obj)
+        _drop_max_unavailable(obj, None)
+
+    def prepare_update(self, ctx: WriteContext, obj: Object, old: Object) -> None:
+        _drop_max_unavailable(obj, old)
+        super().prepare_update(ctx, obj, old)
+
     def validate_new(self, ctx: WriteContext, obj: Object) -> Errors:
         service = (obj.get("spec") or {}).get("serviceName")
         return checks.named(service, "spec.serviceName", names.dns1123_label) if service else []
@@ -392,6 +400,15 @@ class StatefulSetStrategy(TemplateStrategy):
         fields = ("replicas", "readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas", "observedGeneration")
         errors = nonnegative_fields(status, "status", *fields, "collisionCount") + _collisions(status, old)
         return errors + _counts(status, "readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas")
+
+
+def _drop_max_unavailable(obj: Object, old: Object | None) -> None:
+    """The field of a disabled feature (MaxUnavailableStatefulSet) is dropped unless it is stored already."""
+    rolling, was = (
+        ((o.get("spec") or {}).get("updateStrategy") or {}).get("rollingUpdate") or {} if o else {} for o in (obj, old)
+    )
+    if was.get("maxUnavailable") is None:
+        rolling.pop("maxUnavailable", None)
 
 
 def _stateful_update(strategy: Object) -> Errors:
