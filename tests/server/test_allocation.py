@@ -99,3 +99,18 @@ async def test_a_deleted_service_frees_its_address(api: Api) -> None:
     await api.ok("POST", path, body)
     await api.ok("DELETE", f"{path}/a")
     await api.ok("POST", path, {**body, "metadata": {"name": "b"}})
+
+
+async def test_repair_forgets_what_a_cancelled_write_took(server: Server) -> None:
+    api = Api(server)
+    held = await api.ok("POST", "/api/v1/namespaces/d/services", {"metadata": {"name": "a"}, "spec": {"ports": [{"port": 80}]}})
+    made = server.allocator
+    lost = take(made, service("lost", clusterIP="10.96.9.9"))
+    await made.forget_leaks(server.storage, server.registry)
+    with pytest.raises(Invalid):
+        take(made, service("b", clusterIP="10.96.9.9"))
+    del lost
+    await made.forget_leaks(server.storage, server.registry)
+    take(made, service("b", clusterIP="10.96.9.9"))
+    with pytest.raises(Invalid):
+        take(made, service("c", clusterIP=held["spec"]["clusterIP"]))

@@ -7,22 +7,28 @@ the service registry's allocators and KEP-3070 (a low band of the range is left 
 from __future__ import annotations
 
 import ipaddress
+import logging
 import random
+import weakref
 from dataclasses import dataclass, field
 from typing import Any
 
 from minikube_api.cache.requests import ListRequest
-from minikube_api.meta import field_errors
+from minikube_api.meta import field_errors, times
 from minikube_api.meta.errors import FieldError, InternalError, Invalid
 from minikube_api.resources.resource import Registry, Resource
 from minikube_api.server.context import Object
 from minikube_api.server.storage import Storage
 
+log = logging.getLogger(__name__)
+
+#: seconds; kube-apiserver's service repair interval
+REPAIR_EVERY = 180.0
 _NEEDS_IP = frozenset({"ClusterIP", "NodePort", "LoadBalancer"})
 _TRIES = 32
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Reservation:
     """Addresses and ports taken by one write, and those it gives up; either happens when the write's fate is known."""
 
@@ -35,9 +41,11 @@ class Reservation:
 
     def keep(self) -> None:
         self.allocator.free(self.owner, self.freed_ips, self.freed_ports)
+        self.allocator.settled(self)
 
     def release(self) -> None:
         self.allocator.free(self.owner, self.taken_ips, self.taken_ports)
+        self.allocator.settled(self)
 
 
 class ServiceAllocator:
@@ -50,6 +58,8 @@ class ServiceAllocator:
         self._rng = rng
         self._ip_owners: dict[str, str] = {}
         self._port_owners: dict[int, str] = {}
+        #: reservations of writes under way; those of writes that were cancelled half-way vanish with them
+        self._pending: weakref.WeakSet[Reservation] = weakref.WeakSet()
         size = self.network.num_addresses
         #: addresses below this offset are only given to those who ask for them
         self._static = min(max(16, size // 16), 256) if size > 32 else 1
@@ -66,6 +76,27 @@ class ServiceAllocator:
             self._ip_owners.update(dict.fromkeys(cluster_ips(service), owner))
             self._port_owners.update(dict.fromkeys(node_ports(service), owner))
 
+    async def repair(self, storage: Storage, registry: Registry, clock: times.Clock) -> None:
+        """Now and then forget what no Service holds (a write cancelled while its fate was open); runs until cancelled."""
+        while True:
+            await clock.sleep(REPAIR_EVERY)
+            await self.forget_leaks(storage, registry)
+
+    async def forget_leaks(self, storage: Storage, registry: Registry) -> None:
+        resource = registry.get("", "v1", "services")
+        if resource is None:
+            return
+        page = await storage.cacher(resource).list(ListRequest())
+        services = [entry.tree() for entry in page.items]
+        ips = set().union(*(cluster_ips(s) for s in services), *(r.taken_ips for r in self._pending))
+        ports = set().union(*(node_ports(s) for s in services), *(r.taken_ports for r in self._pending))
+        for ip in self._ip_owners.keys() - ips:
+            log.warning("cluster IP %s was held by no service", ip)
+            del self._ip_owners[ip]
+        for port in self._port_owners.keys() - ports:
+            log.warning("node port %d was held by no service", port)
+            del self._port_owners[port]
+
     def free(self, owner: str, ips: set[str], ports: set[int]) -> None:
         for ip in ips:
             if self._ip_owners.get(ip) == owner:
@@ -74,11 +105,15 @@ class ServiceAllocator:
             if self._port_owners.get(port) == owner:
                 del self._port_owners[port]
 
+    def settled(self, reservation: Reservation) -> None:
+        self._pending.discard(reservation)
+
     def reserve(self, resource: Resource, obj: Object | None, old: Object | None) -> Reservation | None:
         """For a Service: fill in families, addresses and ports of `obj`; None for other kinds. Raises Invalid."""
         if resource.plural != "services" or resource.group:
             return None
         made = Reservation(self, owner_of(obj or old or {}))
+        self._pending.add(made)
         if obj is None:
             made.freed_ips, made.freed_ports = cluster_ips(old), node_ports(old)
             return made

@@ -156,6 +156,9 @@ class Server:
                 running = [
                     group.create_task(self.storage.feed.run(), name="apiserver-feed"),
                     group.create_task(self.metrics.watch_loop(), name="apiserver-loop-lag"),
+                    group.create_task(
+                        self.allocator.repair(self.storage, self.registry, config.clock), name="apiserver-allocation-repair"
+                    ),
                 ]
                 sockets = [(listener, listener.open()) for listener in self.config.listeners]
                 self.ports = [sock.getsockname()[1] for _, sock in sockets]
@@ -164,23 +167,30 @@ class Server:
                 if config.bootstrap:
                     await self.access.bootstrap()
                     await Bootstrap(self, config.bootstrap_objects).run()
-                self._front = HttpFrontEnd(self.serve, on_error=self._unexpected)
+                front = self._front = HttpFrontEnd(self.serve, on_error=self._unexpected)
                 context = self._ssl_context()
                 for listener, sock in sockets:
-                    await self._front.listen(sock, context if listener.tls else None)
+                    await front.listen(sock, context if listener.tls else None)
                 self.ready = True
                 if not started.done():
                     started.set_result(None)
                 await self._stopping.wait()
                 self.ready = False
-                await self._front.stop_listening()
-                self.storage.close_watches()
-                await self._front.close()
+                await self._close_front()
                 for task in running:
                     task.cancel()
         finally:
             self.ready = False
+            # also when the store failed: nobody may go on waiting for answers
+            await self._close_front()
             await store.close()
+
+    async def _close_front(self) -> None:
+        front, self._front = self._front, None
+        if front is not None:
+            await front.stop_listening()
+            self.storage.close_watches()
+            await front.close()
 
     async def stop(self) -> None:
         self._stopping.set()

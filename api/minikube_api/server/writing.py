@@ -224,7 +224,8 @@ class Writer:
             self.warn(write, obj)
             await self.validate(write, obj)
             result = await self.commit_create(write, obj)
-        except BaseException:
+        except Exception:
+            # not when cancelled: the write may be on its way to the disk, and what it took is then really taken
             self.release(write)
             raise
         self.settle(write)
@@ -269,7 +270,8 @@ class Writer:
             self.warn(write, obj)
             await self.validate(write, obj)
             result = await self.commit_update(write, obj)
-        except BaseException:
+        except Exception:
+            # not when cancelled: the write may be on its way to the disk, and what it took is then really taken
             self.release(write)
             raise
         self.settle(write)
