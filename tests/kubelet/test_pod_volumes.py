@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -17,7 +17,9 @@ from minikube_agents.kubelet.downward import Surroundings
 from minikube_agents.kubelet.environment import ConfigError, Sources
 from minikube_agents.kubelet.volumes import atomic_writer, mounting, payloads
 from minikube_agents.kubelet.volumes.atomic_writer import File
+from minikube_agents.kubelet.volumes.image_volumes import ImageVolumes
 from minikube_agents.kubelet.volumes.payloads import VolumeError
+from minikube_agents.runtime.contract import ImageNotFound
 from minikube_api.schema.typed import core_v1 as v1
 
 AROUND = Surroundings(("10.244.0.5",), ("192.168.49.2",), {"cpu": "4", "memory": "8Gi"})
@@ -185,6 +187,55 @@ def test_host_path_types(tmp_path: Path, kind: str, what: str, ok: bool) -> None
     else:
         with pytest.raises(VolumeError, match="hostPath type check failed"):
             mounting.host_path(str(tmp_path / what), kind)
+
+
+class Store:
+    """A runtime that keeps images as directories."""
+
+    name = "store"
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    async def image_status(self, image: str) -> object | None:
+        return object() if image == "there:1" else None
+
+    async def pull_image(self, image: str) -> None:
+        raise ImageNotFound("not in the store")
+
+    async def image_directory(self, image: str) -> str:
+        return str(self._root)
+
+
+class NoDirectories:
+    name = "plain"
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        pytest.param({"reference": "there:1"}, "", id="present"),
+        pytest.param({"reference": "gone:1"}, 'failed to pull image "gone:1": not in the store', id="absent"),
+        pytest.param(
+            {"reference": "gone:1", "pullPolicy": "Never"},
+            'Container image "gone:1" is not present with pull policy of Never',
+            id="never",
+        ),
+    ],
+)
+async def test_image_volumes(tmp_path: Path, source: dict[str, str], message: str) -> None:
+    place = ImageVolumes(cast(Any, Store(tmp_path))).place(msgspec.convert(source, v1.ImageVolumeSource))
+    if not message:
+        assert await place == tmp_path
+        return
+    with pytest.raises(VolumeError) as caught:
+        await place
+    assert str(caught.value) == message
+
+
+async def test_a_runtime_without_image_directories_says_so() -> None:
+    with pytest.raises(VolumeError, match='image volumes are not supported by the runtime "plain"'):
+        await ImageVolumes(cast(Any, NoDirectories())).place(v1.ImageVolumeSource(reference="a:1"))
 
 
 def test_fs_group_widens_modes() -> None:

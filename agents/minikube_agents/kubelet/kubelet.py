@@ -20,6 +20,7 @@ from minikube_agents.kubelet.references import References
 from minikube_agents.kubelet.status_writing import StatusWriter
 from minikube_agents.kubelet.statuses import NodeFacts
 from minikube_agents.kubelet.volumes.claims import BoundClaims
+from minikube_agents.kubelet.volumes.image_volumes import ImageVolumes
 from minikube_agents.kubelet.volumes.mounting import Volumes
 from minikube_agents.kubelet.volumes.tokens import TokenCache
 from minikube_agents.kubelet.worker import PodWorker
@@ -109,7 +110,13 @@ class Kubelet:
             allocatable=self.allocatable,
             services=services.list,
             pods=self.pods,
-            volumes=Volumes(options.root, memory_root=options.memory_directory, claims=BoundClaims(self.client), tokens=tokens),
+            volumes=Volumes(
+                options.root,
+                memory_root=options.memory_directory,
+                claims=BoundClaims(self.client),
+                tokens=tokens,
+                images=ImageVolumes(self.runtime),
+            ),
             references=References(self.client, group, self.workers.queue.add, self.clock),
             tokens=tokens,
             cluster_dns=ClusterDNS(options.cluster_dns, options.cluster_domain),

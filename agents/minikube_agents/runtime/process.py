@@ -269,6 +269,10 @@ class ProcessRuntime:
     async def pull_image(self, image: str) -> Image:
         return self._images.pull(image)
 
+    async def image_directory(self, image: str) -> str:
+        """Where an image's files are on the node, for image volumes; "" for the image `host`, which has none of its own."""
+        return self._images.content(image).root
+
     async def import_image(self, archive: str, tag: str = "") -> list[Image]:
         return await self._images.load(await self._connected(), archive, tag)
 

@@ -59,16 +59,23 @@ class VolumeFailure(Exception):
         return f'MountVolume.SetUp failed for volume "{self.volume}" : {self.why}'
 
 
+class Images(Protocol):
+    async def place(self, source: v1.ImageVolumeSource) -> Path:
+        """Where an image's files are. Raises VolumeError."""
+        ...
+
+
 def pod_directory(root: Path, uid: str) -> Path:
     return root / "pods" / uid
 
 
 class Volumes:
-    def __init__(self, root: Path, *, memory_root: Path | None, claims: Claims, tokens: Tokens) -> None:
+    def __init__(self, root: Path, *, memory_root: Path | None, claims: Claims, tokens: Tokens, images: Images) -> None:
         self._root = root
         self._memory_root = memory_root
         self._claims = claims
         self._tokens = tokens
+        self._images = images
 
     async def set_up(self, pod: v1.Pod, sources: Sources, around: Surroundings, now: float) -> dict[str, Path]:
         """Makes every volume of the pod, or brings it up to date; gives its place on the node. Raises VolumeFailure."""
@@ -112,6 +119,8 @@ class Volumes:
             return await self._claimed(pod, volume.persistentVolumeClaim.claimName)
         if volume.ephemeral is not None:
             return await self._claimed(pod, f"{pod.metadata.name}-{volume.name}")
+        if volume.image is not None:
+            return await self._images.place(volume.image)
         raise VolumeError(f'volume type "{_type_of(volume)}" is not supported by this node')
 
     def _place(self, pod: v1.Pod, volume: v1.Volume) -> Path:
@@ -291,6 +300,6 @@ def read_only_volumes(pod: v1.Pod) -> frozenset[str]:
     return frozenset(
         volume.name
         for volume in pod.spec.volumes
-        if volume.configMap or volume.secret or volume.projected or volume.downwardAPI
+        if volume.image or volume.configMap or volume.secret or volume.projected or volume.downwardAPI
         or (volume.persistentVolumeClaim and volume.persistentVolumeClaim.readOnly)
     )  # fmt: skip
