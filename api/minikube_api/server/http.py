@@ -14,8 +14,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 from urllib.parse import unquote
 
-from aiohttp import web
+from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
 from aiohttp.web_request import BaseRequest
+from aiohttp.web_response import Response, StreamResponse
+from aiohttp.web_server import Server as WebServer
 
 from minikube_api.meta.errors import RequestEntityTooLarge
 from minikube_api.server.context import Answer, Reply, Request, Stream, Tunnel, parse_info, parse_query
@@ -43,7 +45,7 @@ class HttpFrontEnd:
         def make(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> BaseRequest:
             return BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=BODY_LIMIT)
 
-        self._server = web.Server(
+        self._server = WebServer(
             self._handle, request_factory=make, handler_cancellation=True, keepalive_timeout=IDLE_SECONDS, access_log=None
         )
         self._listeners: list[asyncio.Server] = []
@@ -63,7 +65,7 @@ class HttpFrontEnd:
         """Give requests under way `timeout` seconds, then cut them."""
         await self._server.shutdown(timeout)
 
-    async def _handle(self, native: BaseRequest) -> web.StreamResponse:
+    async def _handle(self, native: BaseRequest) -> StreamResponse:
         request = _request(native)
         if native.method in _CHANGING:
             # a client that goes away must not stop a write half-way
@@ -79,10 +81,10 @@ class HttpFrontEnd:
             return await self._stream(native, request, reply)
         assert isinstance(reply, Tunnel)
         done = await reply.run(native)
-        return done if isinstance(done, web.StreamResponse) else _Handed(native)
+        return done if isinstance(done, StreamResponse) else _Handed(native)
 
-    async def _stream(self, native: BaseRequest, request: Request, reply: Stream) -> web.StreamResponse:
-        response = web.StreamResponse(status=reply.status, headers=_headers(request, reply.headers))
+    async def _stream(self, native: BaseRequest, request: Request, reply: Stream) -> StreamResponse:
+        response = StreamResponse(status=reply.status, headers=_headers(request, reply.headers))
         response.headers["Content-Type"] = reply.content_type
         if native.version >= (1, 1):
             response.enable_chunked_encoding()
@@ -101,7 +103,7 @@ class HttpFrontEnd:
         return response
 
 
-class _Handed(web.Response):
+class _Handed(Response):
     """Stands for the answer of a connection that was taken over: nothing is left to write."""
 
     def __init__(self, native: BaseRequest) -> None:
@@ -130,7 +132,7 @@ def _request(native: BaseRequest) -> Request:
             return b""
         try:
             return await native.read()
-        except web.HTTPRequestEntityTooLarge:
+        except HTTPRequestEntityTooLarge:
             raise RequestEntityTooLarge(f"Request entity too large: limit is {BODY_LIMIT}") from None
 
     certificate = None
@@ -172,7 +174,7 @@ def warning_header(text: str) -> str:
     return f'299 - "{escaped}"'
 
 
-async def _whole(native: BaseRequest, request: Request, answer: Answer) -> web.Response:
+async def _whole(native: BaseRequest, request: Request, answer: Answer) -> Response:
     headers = _headers(request, answer.headers)
     body = answer.body
     if answer.content_type:
@@ -181,7 +183,7 @@ async def _whole(native: BaseRequest, request: Request, answer: Answer) -> web.R
         body = await asyncio.to_thread(_gzip, body)
         headers["Content-Encoding"] = "gzip"
         headers.add("Vary", "Accept-Encoding")
-    response = web.Response(status=answer.status, body=body, headers=headers)
+    response = Response(status=answer.status, body=body, headers=headers)
     if not answer.content_type:
         response.headers.popall("Content-Type", None)
     return response
