@@ -9,7 +9,7 @@ from minikube_api.client.client import Client
 from minikube_api.server.context import UserInfo
 from minikube_api.server.contract import Dialer, DirectDialer
 from minikube_api.server.server import Config, Listener, Server
-from minikube_py.cluster.credentials import ADMIN, APISERVER_TO_KUBELET, CONTROLLERS, Credentials, Identity
+from minikube_py.cluster.credentials import ADMIN, APISERVER_TO_KUBELET, Credentials, Identity
 from minikube_py.cluster.layout import Layout
 from minikube_py.cluster.spec import ClusterSpec
 
@@ -80,10 +80,3 @@ class ControlPlane:
     def client(self, identity: Identity) -> Client:
         """An in-process client with an identity of its own."""
         return Client(self.server.transport(UserInfo(name=identity.user, groups=identity.groups)))
-
-    def controller_client(self, name: str) -> Client:
-        """The client of a controller: its service account in kube-system (`--use-service-account-credentials`), or the manager's own user."""
-        if name == "kube-controller-manager":
-            return self.client(CONTROLLERS)
-        groups = ("system:serviceaccounts", "system:serviceaccounts:kube-system")
-        return self.client(Identity(f"system:serviceaccount:kube-system:{name}", groups))

@@ -27,12 +27,19 @@ ADMIN = Identity("kubernetes-admin", ("system:masters",))
 SCHEDULER = Identity("system:kube-scheduler")
 CONTROLLERS = Identity("system:kube-controller-manager")
 PROXY = Identity("system:kube-proxy", ("system:node-proxier",))
-DNS = Identity("system:serviceaccount:kube-system:coredns", ("system:serviceaccounts", "system:serviceaccounts:kube-system"))
 APISERVER_TO_KUBELET = Identity("kube-apiserver-kubelet-client", ("kubeadm:cluster-admins",))
 
 
 def node_identity(name: str) -> Identity:
     return Identity(f"system:node:{name}", ("system:nodes",))
+
+
+def controller_identity(name: str) -> Identity:
+    """A controller's service account in kube-system (kube-controller-manager --use-service-account-credentials)."""
+    return Identity(f"system:serviceaccount:kube-system:{name}", ("system:serviceaccounts", "system:serviceaccounts:kube-system"))
+
+
+DNS = controller_identity("coredns")
 
 
 class Credentials:

@@ -15,21 +15,17 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
 
 from minikube_api.client.client import Client
 from minikube_api.schema.typed import core_v1
 from minikube_py.cluster import addons
+from minikube_py.cluster.components import Components, Ready, units
 from minikube_py.cluster.control_plane import ControlPlane, server_config
-from minikube_py.cluster.credentials import ADMIN, SCHEDULER, Credentials
+from minikube_py.cluster.credentials import ADMIN, Credentials
 from minikube_py.cluster.layout import Layout
 from minikube_py.cluster.network import Network
 from minikube_py.cluster.reporting import STARTED_AT, Reporter, write_state
 from minikube_py.cluster.spec import ClusterSpec
-
-if TYPE_CHECKING:
-    from minikube_py.cluster.nodes import Nodes
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +55,7 @@ class AllInOne:
     def __init__(self, spec: ClusterSpec, layout: Layout, network: Network | None, reporter: Reporter) -> None:
         self.spec, self.layout, self.network, self.reporter = spec, layout, network, reporter
         self.credentials = Credentials(layout.pki)
-        self.nodes: Nodes | None = None
+        self.components: Components | None = None
 
     async def run(self, ending: asyncio.Event) -> None:
         inside, dialer = None, None
@@ -93,50 +89,13 @@ class AllInOne:
         finally:
             await plane.server.stop()
 
-    # components
-
-    async def _start_components(self, plane: ControlPlane, group: asyncio.TaskGroup) -> list[Callable[[], Awaitable[Any]]]:
+    async def _start_components(self, plane: ControlPlane, group: asyncio.TaskGroup) -> list[Ready]:
         """Create the components' tasks; returns what to wait for until they are ready."""
-        spec, ready = self.spec, []
-        if spec.has("controllers"):
-            ready.append(self._controllers(plane, group))
-        if spec.has("scheduler"):
-            from minikube_py.scheduler.scheduler import Scheduler
+        await install_add_ons(self.spec, self.network, plane.client(ADMIN))
+        self.components = Components(self.spec, self.layout, self.credentials, self.network, self.reporter, plane.client)
+        return [await self.components.start(component, node, group) for component, node in units(self.spec, self.network)]
 
-            scheduler = Scheduler(plane.client(SCHEDULER))
-            group.create_task(scheduler.run(), name="scheduler")
-            ready.append(scheduler.ready.wait)
-        if spec.has("kubelet") and spec.runtime == "hollow" and spec.nodes:
-            from minikube_agents.kubelet.hollow_nodes import HollowNodes, HollowOptions
-
-            hollow = HollowNodes(plane.client(ADMIN), spec.nodes, HollowOptions(prefix=f"{spec.name}-node-"))
-            group.create_task(hollow.run(), name="hollow-nodes")
-            ready.append(hollow.registered.wait)
-        if self.network is not None:
-            from minikube_py.cluster.nodes import Nodes
-
-            await self._add_ons(plane)
-            self.nodes = Nodes(spec, self.layout, self.credentials, self.network, self.reporter)
-            ready += await self.nodes.start(plane, group)
-        return ready
-
-    async def _add_ons(self, plane: ControlPlane) -> None:
-        if not self.spec.has("dns") or self.network is None:
-            return
-        addresses = {node.name: node.ip for node in self.network.nodes}
-        objects = [addons.dns_service(self.spec.dns_ip), addons.dns_slice(addresses), *addons.dns_access()]
-        await addons.install(plane.client(ADMIN), objects)
-
-    def _controllers(self, plane: ControlPlane, group: asyncio.TaskGroup) -> Callable[[], Awaitable[Any]]:
-        from minikube_py.controllers.controller_manager import ControllerManager, Options
-
-        options = Options(cluster_cidr=self.spec.pod_cidr, root_ca=self.credentials.ca.decode())
-        manager = ControllerManager(plane.controller_client, options)
-        manager.prepare()
-        group.create_task(manager.run(), name="controllers")
-        return manager.synced
-
-    async def _until_ready(self, plane: ControlPlane, ready: list[Callable[[], Awaitable[Any]]]) -> None:
+    async def _until_ready(self, plane: ControlPlane, ready: list[Ready]) -> None:
         await asyncio.gather(*(wait() for wait in ready))
         nodes = await nodes_ready(plane.client(ADMIN), self.spec.nodes if self.spec.has("kubelet") else 0)
         gc.collect()
@@ -152,7 +111,7 @@ class AllInOne:
             "nodes": nodes,
             "warnings": self.reporter.warnings,
             **(self.network.state() if self.network is not None else {}),
-            "dns": self.nodes.host_dns if self.nodes is not None else "",
+            "dns": self.components.host_dns if self.components is not None else "",
         }
         write_state(self.layout.state, report)
         log.info("ready after %.3f s", report["seconds"])
@@ -167,6 +126,14 @@ def _listening(spec: ClusterSpec, group: BaseExceptionGroup) -> BaseException:
     if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
         return OSError(f"--listen {spec.listen}: the address is in use, by another cluster perhaps; port 0 takes any free one")
     return group
+
+
+async def install_add_ons(spec: ClusterSpec, network: Network | None, admin: Client) -> None:
+    """What DNS needs in the API; nothing where it does not run."""
+    if not spec.has("dns") or network is None:
+        return
+    addresses = {node.name: node.ip for node in network.nodes}
+    await addons.install(admin, [addons.dns_service(spec.dns_ip), addons.dns_slice(addresses), *addons.dns_access()])
 
 
 class _Ending(Exception):

@@ -23,6 +23,7 @@ CONTROLLERS: Final[dict[str, str]] = {
     "deployment-controller": "deployment:DeploymentController",
     "replicaset-controller": "replicaset:ReplicaSetController",
     "replicationcontroller-controller": "replication:ReplicationControllerController",
+    "statefulset-controller": "statefulset:StatefulSetController",
     "job-controller": "jobs:JobController",
     "ttl-after-finished-controller": "jobs:TtlAfterFinishedController",
     "endpointslice-controller": "endpointslice:EndpointSliceController",

@@ -1,4 +1,4 @@
-"""The nodes of an all-in-one cluster: a kubelet, a proxy and a DNS address each, and the host's own way to Services."""
+"""The agents of a cluster on this machine: a kubelet, a proxy and a DNS address a node, and the host's own way to Services."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from minikube_agents.dns.server import Server as DNSServer
 from minikube_agents.kubelet.kubelet import Kubelet
 from minikube_agents.kubelet.options import KubeletOptions
 from minikube_agents.kubelet.server import server_tls
-from minikube_agents.network.cluster import NodeNetwork
 from minikube_agents.proxy import forwarding
 from minikube_agents.proxy.backends import Backend, NftBackend
 from minikube_agents.proxy.proxy import Options as ProxyOptions
@@ -24,8 +23,7 @@ from minikube_agents.proxy.proxy import Proxy
 from minikube_agents.runtime.images import ImageStore
 from minikube_agents.runtime.process import ProcessRuntime
 from minikube_api.client.client import Client
-from minikube_py.cluster.control_plane import ControlPlane
-from minikube_py.cluster.credentials import DNS, PROXY, Credentials, node_identity
+from minikube_py.cluster.credentials import DNS, PROXY, Credentials, Identity, node_identity
 from minikube_py.cluster.layout import Layout
 from minikube_py.cluster.network import DNS_PORT, KUBELET_PORT, Network
 from minikube_py.cluster.reporting import Reporter
@@ -36,68 +34,70 @@ Ready = Callable[[], Awaitable[Any]]
 PROXY_TABLE = "kube-proxy"
 
 
-class Nodes:
-    """Starts the agents of every node as tasks of a group."""
+class Agents:
+    """Makes and starts agents as tasks of a group. `client` gives a client with an identity; each method returns what to wait for."""
 
-    def __init__(self, spec: ClusterSpec, layout: Layout, credentials: Credentials, network: Network, reporter: Reporter) -> None:
+    def __init__(
+        self,
+        spec: ClusterSpec,
+        layout: Layout,
+        credentials: Credentials,
+        network: Network,
+        reporter: Reporter,
+        client: Callable[[Identity], Client],
+    ) -> None:
         self.spec, self.layout, self.credentials, self.network, self.reporter = spec, layout, credentials, network, reporter
+        self.client = client
         self.host_dns = ""
-
-    async def start(self, plane: ControlPlane, group: asyncio.TaskGroup) -> list[Ready]:
-        """What to wait for until they are ready."""
-        ready: list[Ready] = []
-        for node in self.network.nodes:
-            kubelet = await self._kubelet(plane.client(node_identity(node.name)), node)
-            group.create_task(kubelet.run(), name=f"kubelet {node.name}")
-            ready.append(kubelet.started.wait)
-        if self.spec.has("proxy"):
-            ready += await self._proxies(plane.client(PROXY), group)
-        if self.spec.has("dns"):
-            server = DNSServer(plane.client(DNS), DNSOptions(sockets=await self._dns_sockets()))
-            group.create_task(server.run(), name="dns")
-            ready.append(server.ready.wait)
-        return ready
 
     # kubelet
 
-    async def _kubelet(self, client: Client, node: NodeNetwork) -> Kubelet:
-        listener = await self.network.cluster.open_socket("listen", node.ip, KUBELET_PORT, node=node.name)
-        self.credentials.serving(f"kubelet-{node.name}", f"system:node:{node.name}", [node.name, node.ip])
-        files = (self.credentials.path(f"kubelet-{node.name}"), self.credentials.path(f"kubelet-{node.name}", "key"))
+    async def kubelet(self, name: str, group: asyncio.TaskGroup) -> Ready:
+        node = next(n for n in self.network.nodes if n.name == name)
+        listener = await self.network.cluster.open_socket("listen", node.ip, KUBELET_PORT, node=name)
+        self.credentials.serving(f"kubelet-{name}", f"system:node:{name}", [name, node.ip])
+        files = (self.credentials.path(f"kubelet-{name}"), self.credentials.path(f"kubelet-{name}", "key"))
         options = KubeletOptions(
-            node_name=node.name,
+            node_name=name,
             node_ip=node.ip,
-            root=self.layout.node(node.name),
-            memory_root=memory_root(self.layout, node.name),
+            root=self.layout.node(name),
+            memory_root=memory_root(self.layout, name),
             listen_fd=listener.detach(),
             listen_port=KUBELET_PORT,
             tls=server_tls(*files, self.credentials.path("ca")),
             cluster_dns=(self.spec.dns_ip,) if self.spec.has("dns") else (),
         )
         runtime = ProcessRuntime(node.shim_path, ImageStore(str(self.layout.images)))
-        return Kubelet(client, runtime, options)
+        kubelet = Kubelet(self.client(node_identity(name)), runtime, options)
+        group.create_task(kubelet.run(), name=f"kubelet {name}")
+        return kubelet.started.wait
 
     # proxy
 
-    async def _proxies(self, client: Client, group: asyncio.TaskGroup) -> list[Ready]:
-        if shutil.which("nft") is None:
-            self.reporter.warn("Services don't work inside the cluster: nft (package nftables) is not installed")
-            found: list[tuple[str, Backend]] = []
-        else:
-            found = [(node.name, self._nft(node.name)) for node in self.network.nodes]
-            if self.network.started.mode == "host":
-                await self.network.cluster.shim.call(
-                    "journal", kind="table", what={"family": "ip", "name": host_table(self.spec.name)}
-                )
-                found.append(("", self._nft("")))
+    async def proxy(self, name: str, group: asyncio.TaskGroup) -> Ready:
+        """The proxy of a node, or ("") those of the host: ClusterIPs in mode host, node ports always."""
+        if name:
+            if shutil.which("nft") is None:
+                self.reporter.warn(f"Services don't work inside {name}: nft (package nftables) is not installed")
+                return _nothing
+            return self._run_proxy(name, self._nft(name), group)
         listen = functools.partial(forwarding.ForwardingBackend, forwarding.node_port_addresses((self._host_address(),)))
-        found.append(("", listen(forwarding.host_listen, self._connect)))
-        ready: list[Ready] = []
-        for name, backend in found:
-            proxy = Proxy(client, backend, ProxyOptions(node=name))
-            group.create_task(proxy.run(), name=f"proxy {name or 'host'}")
-            ready.append(proxy.ready.wait)
-        return ready
+        ready = [self._run_proxy("", listen(forwarding.host_listen, self._connect), group)]
+        if self.network.started.mode == "host" and shutil.which("nft") is not None:
+            await self.network.cluster.shim.call(
+                "journal", kind="table", what={"family": "ip", "name": host_table(self.spec.name)}
+            )
+            ready.append(self._run_proxy("", self._nft(""), group))
+
+        async def all_ready() -> None:
+            await asyncio.gather(*(wait() for wait in ready))
+
+        return all_ready
+
+    def _run_proxy(self, node: str, backend: Backend, group: asyncio.TaskGroup) -> Ready:
+        proxy = Proxy(self.client(PROXY), backend, ProxyOptions(node=node))
+        group.create_task(proxy.run(), name=f"proxy {node or 'host'}")
+        return proxy.ready.wait
 
     def _host_address(self) -> str:
         """Where node ports are published on the host: where the API server listens."""
@@ -118,8 +118,13 @@ class Nodes:
 
     # dns
 
+    async def dns(self, group: asyncio.TaskGroup) -> Ready:
+        """One server on port 53 of every node and on a port of the host."""
+        server = DNSServer(self.client(DNS), DNSOptions(sockets=await self._dns_sockets()))
+        group.create_task(server.run(), name="dns")
+        return server.ready.wait
+
     async def _dns_sockets(self) -> list[socket.socket]:
-        """Port 53 of every node, and any free port on the host."""
         kinds: tuple[Literal["udp", "tcp"], ...] = ("udp", "tcp")
         opening = [
             self.network.cluster.open_socket("listen", node.ip, DNS_PORT, node=node.name, type=kind)
@@ -130,6 +135,10 @@ class Nodes:
         udp = await forwarding.host_listen("127.0.0.1", 0, "udp")
         self.host_dns = f"127.0.0.1:{udp.getsockname()[1]}"
         return [*sockets, udp]
+
+
+async def _nothing() -> None:
+    """What is ready from the beginning."""
 
 
 def host_table(cluster: str) -> str:

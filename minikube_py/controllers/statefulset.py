@@ -1,0 +1,249 @@
+"""StatefulSet controller: pods with a name, a claim and an order of their own. Planning is in `statefulset_plan`."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from minikube_api.meta.errors import AlreadyExists, NotFound, StatusError
+from minikube_api.schema.typed.apps_v1 import ControllerRevision, StatefulSet, StatefulSetStatus
+from minikube_api.schema.typed.core_v1 import (
+    PersistentVolumeClaim,
+    PersistentVolumeClaimVolumeSource,
+    Pod,
+    PodTemplateSpec,
+    Volume,
+)
+from minikube_api.schema.typed.meta_v1 import ObjectMeta
+from minikube_py.controllers import owners, pods, statefulset_plan, templates
+from minikube_py.controllers.runner import Controller, Key, Result, key_of, namespace_terminating
+from minikube_py.controllers.statefulset_plan import REVISION_LABEL
+
+
+class StatefulSetController(Controller):
+    name = "statefulset-controller"
+    identity = "statefulset-controller"
+    component = "statefulset-controller"
+
+    def setup(self) -> None:
+        self._sets = self.informers.informer(StatefulSet)
+        self._pods = self.informers.informer(Pod)
+        self._claims = self.informers.informer(PersistentVolumeClaim)
+        self._revisions = self.informers.informer(ControllerRevision)
+        for informer in (self._pods, self._revisions):
+            informer.add_index(owners.CONTROLLER_INDEX, owners.controller_index)
+        self._sets.on_change(self.enqueue)
+        self._pods.on_change(self._pod_changed)
+
+    def _pod_changed(self, pod: Pod) -> None:
+        ref = owners.controller_of(pod)
+        if ref is not None:
+            if ref.kind == "StatefulSet":
+                self.queue.add(Key(pod.metadata.namespace, ref.name))
+            return
+        for owner in self._sets.list(pod.metadata.namespace):
+            if statefulset_plan.ordinal_of(owner, pod) is not None:
+                self.enqueue(owner)
+
+    async def reconcile(self, key: Key) -> Result | None:
+        owner = self._sets.get(*key)
+        if owner is None or owner.metadata.deletionTimestamp is not None:
+            return None
+        selector = owners.selector_of(owner.spec.selector)
+        listed = await owners.claim(
+            self.client,
+            owner,
+            Pod,
+            [
+                *self._pods.index(owners.CONTROLLER_INDEX, owner.metadata.uid),
+                *self._pods.index(owners.CONTROLLER_INDEX, owners.orphans_of(key.namespace)),
+            ],
+            matches=lambda p: selector.matches(p.metadata.labels) and statefulset_plan.ordinal_of(owner, p) is not None,
+            fresh_owner=partial(self.client.get, StatefulSet, key.name, namespace=key.namespace),
+        )
+        revisions = sorted(
+            self._revisions.index(owners.CONTROLLER_INDEX, owner.metadata.uid), key=lambda r: (r.revision, r.metadata.name)
+        )
+        update = await self._update_revision(owner, revisions)
+        current = owner.status.currentRevision or update.metadata.name
+        if all(r.metadata.name != current for r in revisions):
+            current = update.metadata.name
+        now = self.clock.time()
+        plan = statefulset_plan.plan(owner, listed, current, update.metadata.name, now)
+        by_name = {r.metadata.name: r for r in (*revisions, update)}
+        try:
+            for pod in plan.delete:
+                await self._delete(owner, pod)
+            for ordinal, revision in plan.create:
+                await self._create(owner, ordinal, by_name[revision])
+        except StatusError as error:
+            if not namespace_terminating(error):
+                raise
+        status = statefulset_plan.status_of(owner, listed, current, update.metadata.name, now)
+        await self._write_status(owner, status)
+        await self._trim_history(owner, revisions, listed, {status.currentRevision or "", update.metadata.name})
+        wait = pods.next_availability(listed, owner.spec.minReadySeconds or 0, now)
+        return Result(wait) if wait is not None else None
+
+    # revisions
+
+    async def _update_revision(self, owner: StatefulSet, revisions: list[ControllerRevision]) -> ControllerRevision:
+        """The revision of the present template: an old one (rollback gets its number raised) or a new one."""
+        data = revision_data(owner.spec.template)
+        number = revisions[-1].revision + 1 if revisions else 1
+        same = [r for r in revisions if _data(r) == data]
+        if same:
+            found = same[-1]
+            if found is revisions[-1]:
+                return found
+            return await self.client.update(replace(found, revision=number))
+        name = f"{owner.metadata.name}-{templates.hash_of(owner.spec.template, owner.status.collisionCount)}"
+        made = ControllerRevision(
+            metadata=ObjectMeta(
+                name=name,
+                namespace=owner.metadata.namespace,
+                labels=owner.spec.template.metadata.labels | {REVISION_LABEL: name.removeprefix(f"{owner.metadata.name}-")},
+                ownerReferences=(owners.controller_reference(owner),),
+            ),
+            data=data,
+            revision=number,
+        )
+        try:
+            return await self.client.create(made)
+        except AlreadyExists:
+            found = await self.client.get(ControllerRevision, name, namespace=owner.metadata.namespace)
+            if owners.is_controlled_by(found, owner) and _data(found) == data:
+                return found
+            count = (owner.status.collisionCount or 0) + 1
+            await self.client.update_status(replace(owner, status=replace(owner.status, collisionCount=count)))
+            raise
+
+    async def _trim_history(
+        self, owner: StatefulSet, revisions: list[ControllerRevision], listed: list[Pod], used: set[str]
+    ) -> None:
+        used = used | {pod.metadata.labels.get(REVISION_LABEL, "") for pod in listed}
+        limit = 10 if owner.spec.revisionHistoryLimit is None else owner.spec.revisionHistoryLimit
+        unused = [r for r in revisions if r.metadata.name not in used]
+        for revision in unused[: max(0, len(unused) - limit)]:
+            try:
+                await self.client.delete(ControllerRevision, revision.metadata.name, namespace=revision.metadata.namespace)
+            except NotFound:
+                pass  # somebody was quicker
+
+    # pods
+
+    async def _create(self, owner: StatefulSet, ordinal: int, revision: ControllerRevision) -> None:
+        template = template_of(revision)
+        pod = new_pod(owner, template, ordinal, revision.metadata.name)
+        for claim in new_claims(owner, ordinal):
+            await self._create_claim(owner, pod, claim)
+        what = f"create Pod {pod.metadata.name} in StatefulSet {owner.metadata.name}"
+        try:
+            await self.client.create(pod)
+        except StatusError as error:
+            if not namespace_terminating(error) and not isinstance(error, AlreadyExists):
+                self.recorder.event(owner, "Warning", "FailedCreate", f"{what} failed error: {error}")
+            raise
+        self.recorder.event(owner, "Normal", "SuccessfulCreate", f"{what} successful")
+
+    async def _create_claim(self, owner: StatefulSet, pod: Pod, claim: PersistentVolumeClaim) -> None:
+        if self._claims.get(*key_of(claim)) is not None:
+            return
+        what = f"create Claim {claim.metadata.name} Pod {pod.metadata.name} in StatefulSet {owner.metadata.name}"
+        try:
+            await self.client.create(claim)
+        except AlreadyExists:
+            return  # kept from an earlier life of the pod: its data is what the set is for
+        except StatusError as error:
+            self.recorder.event(owner, "Warning", "FailedCreate", f"{what} failed error: {error}")
+            raise
+        self.recorder.event(owner, "Normal", "SuccessfulCreate", f"{what} success")
+
+    async def _delete(self, owner: StatefulSet, pod: Pod) -> None:
+        meta = pod.metadata
+        if pods.is_terminal(pod):
+            reason = "RecreatingFailedPod" if pod.status.phase == "Failed" else "RecreatingTerminatedPod"
+            state = "failed" if pod.status.phase == "Failed" else "terminated"
+            message = f"StatefulSet {key_of(owner)} is recreating {state} Pod {meta.name}"
+            self.recorder.event(owner, "Warning" if state == "failed" else "Normal", reason, message)
+        what = f"delete Pod {meta.name} in StatefulSet {owner.metadata.name}"
+        try:
+            await self.client.delete(Pod, meta.name, namespace=meta.namespace, uid=meta.uid)
+        except NotFound:
+            return
+        except StatusError as error:
+            self.recorder.event(owner, "Warning", "FailedDelete", f"{what} failed error: {error}")
+            raise
+        self.recorder.event(owner, "Normal", "SuccessfulDelete", f"{what} successful")
+
+    async def _write_status(self, owner: StatefulSet, status: StatefulSetStatus) -> None:
+        if _plain(status) == _plain(owner.status):
+            return
+        try:
+            await self.client.update_status(replace(owner, status=status))
+        except NotFound:
+            pass  # deleted meanwhile: its status no longer matters
+
+
+def revision_data(template: PodTemplateSpec) -> dict[str, Any]:
+    """What a ControllerRevision holds: a patch that puts the template back (`kubectl rollout undo` applies it)."""
+    return {"spec": {"template": {**msgspec.to_builtins(template), "$patch": "replace"}}}
+
+
+def _data(revision: ControllerRevision) -> Any:
+    return msgspec.to_builtins(revision.data)
+
+
+def template_of(revision: ControllerRevision) -> PodTemplateSpec:
+    tree = dict(_data(revision)["spec"]["template"])
+    tree.pop("$patch", None)
+    return msgspec.convert(tree, PodTemplateSpec)
+
+
+def claim_name(owner: StatefulSet, template: PersistentVolumeClaim, ordinal: int) -> str:
+    return f"{template.metadata.name}-{owner.metadata.name}-{ordinal}"
+
+
+def new_claims(owner: StatefulSet, ordinal: int) -> list[PersistentVolumeClaim]:
+    labels = owner.spec.selector.matchLabels
+    return [
+        replace(
+            template,
+            metadata=replace(
+                template.metadata,
+                name=claim_name(owner, template, ordinal),
+                namespace=owner.metadata.namespace,
+                labels=template.metadata.labels | labels,
+            ),
+            status=type(template.status)(),
+        )
+        for template in owner.spec.volumeClaimTemplates
+    ]
+
+
+def new_pod(owner: StatefulSet, template: PodTemplateSpec, ordinal: int, revision: str) -> Pod:
+    """The pod of an ordinal: its identity (name, hostname, labels) and its claims as volumes. Pure."""
+    name = f"{owner.metadata.name}-{ordinal}"
+    labels = {
+        "statefulset.kubernetes.io/pod-name": name,
+        "apps.kubernetes.io/pod-index": str(ordinal),
+        REVISION_LABEL: revision,
+    }
+    pod = templates.pod_from(template, owner, owners.controller_reference(owner), name=name, labels=labels)
+    claimed = {
+        t.metadata.name: Volume(
+            name=t.metadata.name,
+            persistentVolumeClaim=PersistentVolumeClaimVolumeSource(claimName=claim_name(owner, t, ordinal)),
+        )
+        for t in owner.spec.volumeClaimTemplates
+    }
+    volumes = (*(v for v in pod.spec.volumes if v.name not in claimed), *claimed.values())
+    spec = replace(pod.spec, hostname=name, subdomain=owner.spec.serviceName or None, volumes=volumes)
+    return replace(pod, spec=spec)
+
+
+def _plain(status: StatefulSetStatus) -> dict[str, Any]:
+    return {key: value for key, value in msgspec.to_builtins(status).items() if value}
