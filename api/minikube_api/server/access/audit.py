@@ -1,0 +1,223 @@
+"""The audit log: JSON lines of audit.k8s.io/v1 Events, as an audit policy file selects them (documentation, "Auditing").
+
+Bodies are not recorded: a policy may ask for the levels None and Metadata; one that asks for more is refused when it is read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from minikube_api.meta import times
+from minikube_api.server.context import Request, UserInfo
+
+_LEVELS = ("None", "Metadata")
+#: seconds that lines are gathered before they are written in one go
+_GATHER = 0.05
+
+
+class PolicyError(ValueError):
+    """The audit policy can't be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule of a policy: empty fields match everything."""
+
+    level: str
+    users: frozenset[str] = frozenset()
+    groups: frozenset[str] = frozenset()
+    verbs: frozenset[str] = frozenset()
+    #: (group, resources, names)
+    resources: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = ()
+    namespaces: frozenset[str] = frozenset()
+    urls: tuple[str, ...] = ()
+    omit_stages: frozenset[str] = frozenset()
+
+    def matches(self, request: Request, user: UserInfo) -> bool:
+        info = request.info
+        if self.users and user.name not in self.users:
+            return False
+        if self.groups and not self.groups & set(user.groups):
+            return False
+        if self.verbs and info.verb not in self.verbs:
+            return False
+        if not self.resources and not self.namespaces and not self.urls:
+            return True
+        if not info.is_resource:
+            return any(_path_matches(url, info.path) for url in self.urls)
+        if self.urls and not self.resources and not self.namespaces:
+            return False
+        if self.namespaces and info.namespace not in self.namespaces:
+            return False
+        return not self.resources or any(_resource_matches(*entry, request) for entry in self.resources)
+
+
+def _path_matches(url: str, path: str) -> bool:
+    return url in ("*", path) or (url.endswith("*") and path.startswith(url[:-1]))
+
+
+def _resource_matches(group: str, resources: Sequence[str], names: Sequence[str], request: Request) -> bool:
+    info = request.info
+    if group != info.group or (names and info.name not in names):
+        return False
+    if not resources:
+        return True
+    full = f"{info.resource}/{info.subresource}" if info.subresource else info.resource
+    choices = {full, "*"} if not info.subresource else {full, "*", f"{info.resource}/*", f"*/{info.subresource}"}
+    return bool(choices & set(resources))
+
+
+class Policy:
+    """Rules in order; the first that matches decides, no match is level None."""
+
+    def __init__(self, rules: Sequence[Rule], omit_stages: frozenset[str] = frozenset()) -> None:
+        self._rules = tuple(rules)
+        self._omit = omit_stages
+
+    @classmethod
+    def load(cls, path: Path) -> Policy:
+        """An audit.k8s.io/v1 Policy in YAML. Raises PolicyError."""
+        import yaml
+
+        try:
+            tree = yaml.safe_load(path.read_text())
+        except yaml.YAMLError as error:
+            raise PolicyError(f"{path}: {error}") from error
+        return cls.of(tree)
+
+    @classmethod
+    def of(cls, tree: Any) -> Policy:
+        if not isinstance(tree, dict) or tree.get("kind") != "Policy" or tree.get("apiVersion") != "audit.k8s.io/v1":
+            raise PolicyError("an audit policy must be a Policy of audit.k8s.io/v1")
+        rules = tree.get("rules") or []
+        if not rules:
+            raise PolicyError("loaded illegal policy with 0 rules")
+        return cls([_rule(rule) for rule in rules], frozenset(tree.get("omitStages") or ()))
+
+    def level(self, request: Request, user: UserInfo, stage: str) -> str:
+        if stage in self._omit:
+            return "None"
+        for rule in self._rules:
+            if rule.matches(request, user):
+                return "None" if stage in rule.omit_stages else rule.level
+        return "None"
+
+
+def _rule(tree: dict[str, Any]) -> Rule:
+    level = tree.get("level", "")
+    if level in ("Request", "RequestResponse"):
+        raise PolicyError(f"audit level {level} records bodies, which this server does not do; use Metadata")
+    if level not in _LEVELS:
+        raise PolicyError(f"unknown audit level {level!r}")
+    resources = tuple(
+        (entry.get("group", ""), tuple(entry.get("resources") or ()), tuple(entry.get("resourceNames") or ()))
+        for entry in tree.get("resources") or ()
+    )
+    return Rule(
+        level=level,
+        users=frozenset(tree.get("users") or ()),
+        groups=frozenset(tree.get("userGroups") or ()),
+        verbs=frozenset(tree.get("verbs") or ()),
+        resources=resources,
+        namespaces=frozenset(tree.get("namespaces") or ()),
+        urls=tuple(tree.get("nonResourceURLs") or ()),
+        omit_stages=frozenset(tree.get("omitStages") or ()),
+    )
+
+
+#: everything, without its arrival: what a cluster for learning wants to read
+METADATA = Policy([Rule("Metadata", omit_stages=frozenset({"RequestReceived"}))])
+
+
+class AuditLog:
+    """An `AuditSink` into a file. Lines are gathered for a moment; `close` writes what is left."""
+
+    def __init__(self, path: Path, policy: Policy = METADATA, clock: times.Clock = times.SYSTEM) -> None:
+        self._policy = policy
+        self._clock = clock
+        self._file: io.FileIO = path.open("ab", buffering=0)
+        self._lines: list[bytes] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    def record(self, request: Request, stage: str, code: int, failure: Mapping[str, Any] | None) -> None:
+        user = request.original_user or request.user
+        level = self._policy.level(request, user, stage)
+        if level == "None":
+            return
+        self._lines.append(orjson.dumps(event(request, level, stage, code, failure, self._clock.time())))
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_GATHER, self._flush)
+
+    def _flush(self) -> None:
+        self._timer = None
+        lines, self._lines = self._lines, []
+        if lines:
+            self._file.write(b"\n".join(lines) + b"\n")
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._flush()
+        self._file.close()
+
+
+def event(request: Request, level: str, stage: str, code: int, failure: Mapping[str, Any] | None, now: float) -> dict[str, Any]:
+    """An audit.k8s.io/v1 Event."""
+    info = request.info
+    user = request.original_user or request.user
+    made: dict[str, Any] = {
+        "kind": "Event",
+        "apiVersion": "audit.k8s.io/v1",
+        "level": level,
+        "auditID": request.audit_id,
+        "stage": stage,
+        "requestURI": request.path + (f"?{request.query_string}" if request.query_string else ""),
+        "verb": info.verb,
+        "user": _user(user),
+    }
+    if request.original_user is not None:
+        made["impersonatedUser"] = _user(request.user)
+    made["sourceIPs"] = [request.remote] if request.remote else []
+    if agent := request.headers.get("User-Agent"):
+        made["userAgent"] = agent
+    if info.is_resource:
+        ref = {
+            "resource": info.resource,
+            "namespace": info.namespace,
+            "name": info.name,
+            "apiGroup": info.group,
+            "apiVersion": info.version,
+            "subresource": info.subresource,
+        }
+        made["objectRef"] = {key: value for key, value in ref.items() if value}
+    if stage != "RequestReceived":
+        made["responseStatus"] = {"metadata": {}, **_failure(failure), "code": code}
+    made["requestReceivedTimestamp"] = times.format_micro(request.received)
+    made["stageTimestamp"] = times.format_micro(now)
+    if request.audit_annotations:
+        made["annotations"] = dict(request.audit_annotations)
+    return made
+
+
+def _failure(failure: Mapping[str, Any] | None) -> dict[str, Any]:
+    if failure is None:
+        return {}
+    return {key: failure[key] for key in ("status", "message", "reason", "details") if key in failure}
+
+
+def _user(user: UserInfo) -> dict[str, Any]:
+    tree: dict[str, Any] = {"username": user.name}
+    if user.uid:
+        tree["uid"] = user.uid
+    if user.groups:
+        tree["groups"] = list(user.groups)
+    if user.extra:
+        tree["extra"] = {key: list(values) for key, values in user.extra.items()}
+    return tree
