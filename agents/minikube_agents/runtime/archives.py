@@ -180,7 +180,15 @@ class Archive:
         if os.path.isdir(final):
             return number, _size(os.path.join(final, "rootfs"))
         fresh = f"{final}.{os.getpid()}"
-        root = os.path.join(fresh, "rootfs")
+        try:
+            self._fill(fresh, config, layers)
+            os.rename(fresh, final)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+        return number, _size(os.path.join(final, "rootfs"))
+
+    def _fill(self, directory: str, config: bytes, layers: list[str]) -> None:
+        root = os.path.join(directory, "rootfs")
         os.makedirs(root, mode=0o755)
         for name in layers:
             try:
@@ -188,10 +196,8 @@ class Archive:
                     Layer(root).apply(layer)
             except tarfile.ReadError as error:
                 raise ArchiveError(f"layer {name} can't be read ({error}); zstd layers are not supported") from error
-        with open(os.path.join(fresh, "config.json"), "wb") as file:
+        with open(os.path.join(directory, "config.json"), "wb") as file:
             file.write(config)
-        os.rename(fresh, final)
-        return number, _size(os.path.join(final, "rootfs"))
 
 
 def unpack(path: str, directory: str) -> list[dict[str, Any]]:

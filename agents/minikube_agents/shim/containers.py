@@ -189,7 +189,7 @@ class Containers:
                 live.streams = streams.Streams(self._loop, log, {"stdout": master}, os.dup(master))
             live.is_starting = False
             if record["state"] == "created":  # else it has ended already; its exit came first
-                self._node.state.put("container", container_id, {"state": "running", "started_at": time.time()}, durable=True)
+                self._node.state.put("container", container_id, {"state": "running", "started_at": time.time()})
                 self._publish("container-started", record)
             call.reply()
 

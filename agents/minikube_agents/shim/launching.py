@@ -36,25 +36,68 @@ class StartError(Exception):
 
 
 class PidNamespaces:
-    """Where the next fork's child lives. Only children are affected, so the shim must put itself back after each fork."""
+    """Where the next fork's child lives. Only children are affected, so the shim must put itself back after each fork; in a user namespace it may
+    not (its own PID namespace belongs to the machine), and a child in between changes and forks in its stead."""
 
     def __init__(self) -> None:
         self._own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            libc.setns(self._own, libc.CLONE_NEWPID)
+            self._may_return = True
+        except PermissionError:
+            self._may_return = False
 
     def fork(self, where: int | None) -> int:
         """`where`: None = a new PID namespace, -1 = the shim's own, else a descriptor (namespace or pidfd)."""
-        if where is None:
-            libc.unshare(libc.CLONE_NEWPID)
-        elif where >= 0:
-            libc.setns(where, libc.CLONE_NEWPID)
+        if where == -1:
+            return os.fork()
+        if not self._may_return:
+            return _fork_through_child(where)
+        _choose(where)
         try:
             pid = os.fork()
         except BaseException:
             libc.setns(self._own, libc.CLONE_NEWPID)
             raise
-        if pid and where != -1:
+        if pid:
             libc.setns(self._own, libc.CLONE_NEWPID)
         return pid
+
+
+def _choose(where: int | None) -> None:
+    if where is None:
+        libc.unshare(libc.CLONE_NEWPID)
+    else:
+        libc.setns(where, libc.CLONE_NEWPID)
+
+
+def _fork_through_child(where: int | None) -> int:
+    """The grandchild becomes ours (we are a subreaper) when the child between ends. It waits for that: a death signal would tell it of the
+    wrong parent's end."""
+    answer, tell = os.pipe2(os.O_CLOEXEC)
+    gate, latch = os.pipe2(os.O_CLOEXEC)
+    between = os.fork()
+    if between == 0:
+        try:
+            _choose(where)
+            pid = os.fork()
+        except OSError as error:
+            os.write(tell, struct.pack("i", -(error.errno or errno.EPERM)))
+            os._exit(1)
+        if pid == 0:
+            os.close(latch)
+            os.read(gate, 1)
+            return 0
+        os.write(tell, struct.pack("i", pid))
+        os._exit(0)
+    os.close(tell)
+    (pid,) = struct.unpack("i", os.read(answer, 4))
+    os.waitpid(between, 0)
+    for fd in (answer, gate, latch):
+        os.close(fd)
+    if pid < 0:
+        raise OSError(-pid, os.strerror(-pid), "PID namespace")
+    return pid
 
 
 def set_size(fd: int, width: int, height: int) -> None:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: of a sandbox's configuration, what a later client must find again
 KEPT = ("namespace", "name", "uid", "attempt", "labels", "annotations", "hostname", "log_directory", "pid_mode")
+#: after that, a pod's link is deleted even if something still holds its network namespace open
+LINGER_SECONDS = 5.0
 LOST = "the node's shim ended, and the container with it"
 
 
@@ -169,7 +171,8 @@ class NodeServer(Server):
         if live.pause_pid:
             containers.send_signal(live.pause_pidfd, signal.SIGKILL)
         if live.veth:
-            self._wiring.disconnect(live.veth)
+            self._wiring.unroute(record["ip"], live.veth)
+            self.loop.call_later(LINGER_SECONDS, lambda: self._wiring.disconnect(live.veth))
             self._pool.give_back(record["ip"])
         live.namespaces.close()
         libc.umount(live.shm)
