@@ -80,7 +80,11 @@ class NodeReporter:
             node = await self._client.raw.patch(self._path, {"metadata": {"labels": labels}}, type="strategic")
         self.uid = node["metadata"]["uid"]
         # Conditions are the kubelet's alone; whatever a create kept or dropped of them is told now.
-        before = {c["type"]: c for c in node.get("status", {}).get("conditions", ())}
+        kept = node.get("status", {})
+        if all(kept.get(name) == value for name, value in status.items()):
+            self._told = status
+            return node
+        before = {c["type"]: c for c in kept.get("conditions", ())}
         await self._write(await self._make_status(before))
         return node
 

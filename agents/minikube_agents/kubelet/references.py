@@ -19,6 +19,9 @@ from minikube_api.meta.errors import NotFound
 from minikube_api.meta.times import Clock
 from minikube_api.schema.typed import core_v1 as v1
 
+#: seconds that a pod waits for the first answer about an object it refers to
+SYNC_LIMIT = 10.0
+
 
 class Reference(NamedTuple):
     kind: Literal["ConfigMap", "Secret"]
@@ -125,8 +128,12 @@ class References:
         secrets: dict[str, v1.Secret | None] = {}
         for reference in sorted(self._held.get(pod.metadata.uid, ())):
             watched = self._watched[reference]
-            async with asyncio.timeout(30):
-                await watched.informer.synced()
+            try:
+                async with asyncio.timeout(SYNC_LIMIT):
+                    await watched.informer.synced()
+            except TimeoutError:
+                text = f"failed to sync {reference.kind.lower()} cache: timed out waiting for the condition"
+                raise TimeoutError(text) from None
             found = watched.informer.get(reference.namespace, reference.name)
             if found is None:
                 found = await self._get(reference)
