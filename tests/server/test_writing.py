@@ -185,3 +185,19 @@ async def test_applying_a_new_object_leaves_the_schema_alone(api: Api) -> None:
     body["metadata"] = {"name": "b"}
     made = await api.ok("POST", path, body)
     assert "f:strategy" in made["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"]
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        pytest.param("dryRun=Some", 'dryRun: Unsupported value: "Some": supported values: "All"', id="dry-run"),
+        pytest.param("fieldManager=" + "m" * 129, "fieldManager: Too long", id="long-manager"),
+        pytest.param("fieldManager=a\x07", "invalid character U+0007 (at position 1)", id="unprintable-manager"),
+        pytest.param("fieldValidation=Maybe", 'fieldValidation: Unsupported value: "Maybe"', id="validation"),
+    ],
+)
+async def test_bad_create_options_are_invalid(api: Api, query: str, words: str) -> None:
+    status, tree = await api("POST", f"{MAPS}?{query}", config_map("a"))
+    assert (status, tree["details"]["kind"]) == (422, "CreateOptions")
+    assert words in tree["message"]
+    assert (await api("GET", f"{MAPS}/a"))[0] == 404

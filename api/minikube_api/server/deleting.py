@@ -100,7 +100,7 @@ def _problems(options: DeleteOptions, dry_run: list[str]) -> list[FieldError]:
         )
     if options.propagation not in ("", "Orphan", "Foreground", "Background"):
         errors.append(
-            field_errors.not_supported("propagationPolicy", options.propagation, ["Background", "Foreground", "Orphan", "nil"])
+            field_errors.not_supported("propagationPolicy", options.propagation, ["Foreground", "Background", "Orphan", "nil"])
         )
     errors += [field_errors.not_supported("dryRun", value, ["All"]) for value in dry_run if value != "All"]
     return errors

@@ -37,8 +37,10 @@ def write_options(request: Request, kind: str, *, apply: bool = False) -> WriteO
         errors.append(field_errors.required("fieldManager", "is required for apply patch"))
     if len(manager) > _LIMIT_OF_MANAGER:
         errors.append(field_errors.too_long("fieldManager", manager, _LIMIT_OF_MANAGER))
-    if not manager.isprintable():
-        errors.append(field_errors.invalid("fieldManager", manager, "should only contain printable characters"))
+    for place, character in enumerate(manager):
+        if not character.isprintable():
+            why = f"invalid character U+{ord(character):04X} (at position {place})"
+            errors.append(field_errors.invalid("fieldManager", manager, why))
     validation = query.get("fieldValidation", "") or "Warn"
     if validation not in _FIELD_VALIDATION:
         errors.append(field_errors.not_supported("fieldValidation", validation, ["", *_FIELD_VALIDATION]))
