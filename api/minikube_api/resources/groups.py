@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minikube_api.resources import admissionregistration, autoscaling, dra, networking, policy, rbac, storage, system
+from minikube_api.resources import admissionregistration, autoscaling, definitions, dra, networking, policy, rbac, storage, system
 from minikube_api.resources.apps import batch, workloads
 from minikube_api.resources.core import claims, config, endpoints, events, nodes, quotas, services
 from minikube_api.resources.pods.strategy import PodStrategy
@@ -73,7 +73,7 @@ _STRATEGIES: dict[tuple[str, str], type[KindStrategy]] = {
     (_FLOW, "prioritylevelconfigurations"): system.PriorityLevelStrategy,
     ("certificates.k8s.io", "certificatesigningrequests"): system.SigningRequestStrategy,
     ("apiregistration.k8s.io", "apiservices"): system.APIServiceStrategy,
-    ("apiextensions.k8s.io", "customresourcedefinitions"): system.DefinitionStrategy,
+    ("apiextensions.k8s.io", "customresourcedefinitions"): definitions.DefinitionStrategy,
     (_RESOURCE, "deviceclasses"): dra.DeviceClassStrategy,
     (_RESOURCE, "resourceclaims"): dra.ClaimStrategy,
     (_RESOURCE, "resourceclaimtemplates"): dra.ClaimTemplateStrategy,
