@@ -35,7 +35,7 @@ def nonnegative_fields(tree: Mapping[str, Any], path: str, *fields: str) -> Erro
 
 
 def one_of(value: str | None, path: str, supported: Iterable[str]) -> Errors:
-    return [] if value in supported else [err.not_supported(path, value or "", supported)]
+    return [] if (value or "") in supported else [err.not_supported(path, value or "", supported)]
 
 
 def named(value: str, path: str, problems: Callable[[str], list[str]]) -> Errors:

@@ -306,13 +306,15 @@ class ServiceCIDRStrategy(KindStrategy):
         return errors
 
 
+def _address_name(name: str, prefix: bool) -> list[str]:
+    parsed = names.parse_ip(name)
+    if parsed is None:
+        return ["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"]
+    return [] if str(parsed) == name else [f"must be in canonical form ({err.quote(str(parsed))})"]
+
+
 class IPAddressStrategy(KindStrategy):
-    @staticmethod
-    def name_problems(name: str, prefix: bool) -> list[str]:
-        parsed = names.parse_ip(name)
-        if parsed is None:
-            return ["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"]
-        return [] if str(parsed) == name else [f"must be in canonical form ({err.quote(str(parsed))})"]
+    name_problems = staticmethod(_address_name)
 
     def validate(self, ctx: WriteContext, obj: Object) -> Errors:
         parent = (obj.get("spec") or {}).get("parentRef")
