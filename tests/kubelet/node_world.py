@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from minikube_agents.kubelet import Kubelet, KubeletOptions
+from minikube_agents.runtime.contract import Runtime
 from minikube_agents.runtime.hollow import HollowRuntime, address_pool
 from minikube_api.client.client import Client
 from minikube_api.client.informers import InformerFactory
 from minikube_api.client.stepping import SteppedClock
+from minikube_api.meta.times import SYSTEM
 from minikube_api.schema.typed import core_v1 as v1
 from minikube_api.server.context import UserInfo
 from minikube_api.server.server import Config, Server
@@ -23,11 +25,15 @@ PATIENCE = 10.0
 class World:
     """`await world.until("a", lambda pod: ...)` returns the pod as soon as the watch shows what is wanted."""
 
-    def __init__(self, client: Client, factory: InformerFactory, root: Path, clock: SteppedClock) -> None:
+    def __init__(
+        self, client: Client, factory: InformerFactory, root: Path, clock: SteppedClock, real: Runtime | None = None
+    ) -> None:
         self.client = client
         self.root = root
         self.clock = clock
         self.runtime = HollowRuntime(clock, address=address_pool("10.244.0.0/24"))
+        #: what the kubelet runs pods with: the hollow runtime, unless a test brings a real one (which needs real time)
+        self._real = real
         self.kubelet: Kubelet
         self._informer = factory.informer(v1.Pod)
         self._changed = asyncio.Event()
@@ -67,8 +73,9 @@ class World:
     @asynccontextmanager
     async def running_kubelet(self, **options: Any) -> AsyncIterator[Kubelet]:
         """A kubelet for the time of the block; leaving it is a crash as far as pods are concerned."""
-        told = KubeletOptions(node_name="n1", node_ip="127.0.0.1", root=self.root, clock=self.clock, **options)
-        self.kubelet = kubelet = Kubelet(self.client, self.runtime, told)
+        facts: dict[str, Any] = {"clock": self.clock if self._real is None else SYSTEM, "node_ip": "127.0.0.1", **options}
+        told = KubeletOptions(node_name="n1", root=self.root, **facts)
+        self.kubelet = kubelet = Kubelet(self.client, self._real or self.runtime, told)
         task = asyncio.create_task(kubelet.run(), name="kubelet")
         started = asyncio.create_task(kubelet.started.wait(), name="kubelet started")
         try:
@@ -83,7 +90,7 @@ class World:
 
 
 @asynccontextmanager
-async def world(root: Path) -> AsyncIterator[World]:
+async def world(root: Path, real: Runtime | None = None) -> AsyncIterator[World]:
     server = Server(Config(store="memory", listeners=()))
     await server.start()
     try:
@@ -92,7 +99,7 @@ async def world(root: Path) -> AsyncIterator[World]:
         account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
         await client.raw.create("/api/v1/namespaces/default/serviceaccounts", account)
         factory = InformerFactory(client)
-        made = World(client, factory, root, SteppedClock())
+        made = World(client, factory, root, SteppedClock(), real)
         async with factory.running():
             await factory.synced()
             yield made
