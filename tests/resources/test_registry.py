@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from minikube_api.resources import conversions
+from minikube_api.resources.resource import WriteContext
 from minikube_api.schema import builtin
 
 
@@ -98,3 +101,28 @@ def test_an_event_survives_the_way_through_core():
     assert core["message"] == "hello"
     assert core["involvedObject"] == {"kind": "Pod", "name": "p"}
     assert conversions.event_from_core(core) == event
+
+
+def test_every_strategy_takes_an_object_with_nothing_in_it(registry):
+    """Whatever is missing is a finding, never an exception; defaulting is idempotent and updates leave the old object alone."""
+    for resource in registry:
+        if "update" not in resource.verbs:
+            continue
+        obj = copy.deepcopy(resource.schema.always)
+        obj["metadata"] = {"name": "x", "uid": "u", **({"namespace": "ns"} if resource.namespaced else {})}
+        strategy = resource.strategy
+        strategy.default(obj)
+        once = copy.deepcopy(obj)
+        strategy.default(obj)
+        assert obj == once, resource.plural
+        context = WriteContext(user="u", now="2026-01-02T03:04:05Z", namespace="ns")
+        strategy.prepare_create(context, obj)
+        strategy.validate_create(context, obj)
+        strategy.warnings(context, obj, None)
+        for subresource in ("", *(name for name, sub in resource.subresources.items() if "update" in sub.verbs)):
+            context.subresource = subresource
+            new, before = copy.deepcopy(obj), copy.deepcopy(obj)
+            strategy.prepare_update(context, new, obj)
+            strategy.validate_update(context, new, obj)
+            strategy.warnings(context, new, obj)
+            assert obj == before, (resource.plural, subresource)
