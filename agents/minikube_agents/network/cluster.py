@@ -123,7 +123,11 @@ class ClusterNetwork:
             return egress.Egress(
                 "", "pods can't reach outside the cluster: neither pasta (package passt) nor slirp4netns is installed"
             )
-        known_process = await asyncio.to_thread(egress.attach, tool, self.shim_pid)
+        log_path = os.path.join(self.started.directory, "egress.log")
+        try:
+            known_process = await asyncio.to_thread(egress.attach, tool, self.shim_pid, log_path)
+        except OSError as error:
+            return egress.Egress("", f"pods can't reach outside the cluster: {error.strerror}")
         await self.shim.call("journal", kind="process", what={"identity": known_process, "name": "egress"})
         return await self._apply(tool, egress.masquerade(self.started.name, cidrs, egress.OUT_TAP))
 

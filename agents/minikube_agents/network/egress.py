@@ -4,14 +4,15 @@ the cluster's namespace: pasta or slirp4netns, when installed. Where neither is 
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass
 
 from minikube_agents.shim import identity
 
 FORWARD = "/proc/sys/net/ipv4/ip_forward"
+TOOLS = ("slirp4netns", "pasta")
 _TAP = "tap0"
 
 
@@ -38,25 +39,57 @@ def masquerade(cluster: str, cidrs: list[str], out: str) -> str:
 
 
 def find_tool() -> str:
-    return next((tool for tool in ("pasta", "slirp4netns") if shutil.which(tool)), "")
+    """slirp4netns first: pasta, started by root, becomes nobody and may not enter the namespace."""
+    return next((tool for tool in TOOLS if shutil.which(tool)), "")
 
 
-def attach(tool: str, pid: int) -> list[int | str]:
-    """Start `tool` on the network namespace of process `pid`; its identity, for the clean-up journal. OSError when it fails at once."""
-    if tool == "pasta":
-        command = ["pasta", "--foreground", "--quiet", "--config-net", "--ns-ifname", _TAP]
-        command += ["-t", "none", "-u", "none", "-T", "none", "-U", "none"]
-        if os.geteuid():
-            command += ["--userns", f"/proc/{pid}/ns/user"]
-        command += ["--netns", f"/proc/{pid}/ns/net"]
-    else:
-        command = ["slirp4netns", "--configure", "--disable-host-loopback", "--mtu=1500", str(pid), _TAP]
-    process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
+def _command(tool: str, pid: int) -> list[str]:
+    if tool == "slirp4netns":
+        return ["slirp4netns", "--configure", "--disable-host-loopback", "--mtu=1500", str(pid), _TAP]
+    command = [
+        "pasta",
+        "--foreground",
+        "--config-net",
+        "--ns-ifname",
+        _TAP,
+        "-t",
+        "none",
+        "-u",
+        "none",
+        "-T",
+        "none",
+        "-U",
+        "none",
+    ]
+    return [*command, "--userns", f"/proc/{pid}/ns/user", "--netns", f"/proc/{pid}/ns/net"]
+
+
+def attach(tool: str, pid: int, log_path: str) -> list[int | str]:
+    """Start `tool` on the network namespace of process `pid`; its identity, for the clean-up journal. OSError with its own words when it fails.
+
+    Blocks until its link is there, for some tens of milliseconds.
+    """
+    with open(log_path, "w+b") as log:
+        process = subprocess.Popen(
+            _command(tool, pid), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/"
+        )
+        deadline = time.monotonic() + 5
+        while not _has_link(pid):
+            if process.poll() is not None or time.monotonic() > deadline:
+                process.kill()
+                process.wait()
+                log.seek(0)
+                words = log.read().decode(errors="replace").strip().splitlines()
+                raise OSError(0, f"{tool}: {words[-1] if words else 'its link did not come up'}")
+            time.sleep(0.005)
     known = identity.of(process.pid)
     process.returncode = 0  # it lives as long as the cluster's network; the journal ends it
     return known
+
+
+def _has_link(pid: int) -> bool:
+    with open(f"/proc/{pid}/net/dev", encoding="ascii") as file:
+        return f"{_TAP}:" in file.read()
 
 
 OUT_TAP = f'oifname "{_TAP}"'

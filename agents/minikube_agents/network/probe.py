@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 
+from minikube_agents.network import egress
 from minikube_agents.shim import cgroups, libc, userns
 
 _APPARMOR = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns"
@@ -132,7 +133,7 @@ def probe(data_directory: str) -> Machine:
         nft="" if _has_nft() else "no nft (package nftables): Services go through the userspace forwarder, no hostPorts",
         cgroup_controllers=cgroups.available(),
         subordinate_ids=ids,
-        egress_tool=next((tool for tool in ("pasta", "slirp4netns") if shutil.which(tool)), ""),
+        egress_tool=egress.find_tool(),
     )
 
 
@@ -146,5 +147,5 @@ def _has_subordinate_ids() -> bool:
     return (
         userns.subordinate_ids("/etc/subuid", name, uid) is not None
         and userns.subordinate_ids("/etc/subgid", name, os.getegid()) is not None
-        and all(shutil.which(tool) for tool in userns.NEW_ID_TOOLS)
+        and userns.has_tools()
     )

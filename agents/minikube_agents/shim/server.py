@@ -226,11 +226,21 @@ class Server:
         family = socket.AF_INET6 if ":" in request.get("host", "") else socket.AF_INET
         sock: socket.socket = self.inside(self.namespace(call), lambda: socket.socket(family, kind))
         if request.get("listen"):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind((request["host"], request["port"]))
-            if kind == socket.SOCK_STREAM:
-                sock.listen(request.get("backlog", 1024))
+            self._listen(sock, request["host"], request["port"], request.get("backlog", 1024))
         call.reply({}, [sock.detach()])
+
+    @staticmethod
+    def _listen(sock: socket.socket, host: str, port: int, backlog: int) -> None:
+        is_stream = sock.type == socket.SOCK_STREAM
+        try:
+            if is_stream:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((host, port))
+            if is_stream:
+                sock.listen(backlog)
+        except OSError:
+            sock.close()
+            raise
 
     def op_run(self, call: Call) -> None:
         """Run a program in the namespace; answers with its exit code and output when it has ended."""
