@@ -190,7 +190,8 @@ class StatefulSetController(Controller):
 
 def revision_data(template: PodTemplateSpec) -> dict[str, Any]:
     """What a ControllerRevision holds: a patch that puts the template back (`kubectl rollout undo` applies it)."""
-    return {"spec": {"template": {**msgspec.to_builtins(template), "$patch": "replace"}}}
+    tree = msgspec.json.decode(msgspec.json.encode(template))
+    return {"spec": {"template": {**tree, "$patch": "replace"}}}
 
 
 def _data(revision: ControllerRevision) -> Any:
