@@ -79,6 +79,7 @@ class HttpTransport:
         connections: int = 100,
         unix_socket: str | None = None,
         connect_timeout: float = 10.0,
+        tls_server_name: str = "",
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self._ssl = ssl_context
@@ -88,6 +89,7 @@ class HttpTransport:
         self._connections = connections
         self._unix_socket = unix_socket
         self._connect_timeout = connect_timeout
+        self._server_name = tls_server_name or None
         self._session: aiohttp.ClientSession | None = None
 
     def _open(self) -> aiohttp.ClientSession:
@@ -144,6 +146,7 @@ class HttpTransport:
                     headers=self._headers(headers),
                     timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=self._connect_timeout),
                     allow_redirects=False,
+                    server_hostname=self._server_name,
                 ) as answer,
             ):
                 data = await answer.read()
@@ -168,7 +171,13 @@ class HttpTransport:
         self, method: str, path: str, query: Mapping[str, str] | None, headers: Mapping[str, str] | None
     ) -> AsyncIterator[HttpStream]:
         session = self._open()
-        request = session.request(method, self._url(path, query), headers=self._headers(headers), allow_redirects=False)
+        request = session.request(
+            method,
+            self._url(path, query),
+            headers=self._headers(headers),
+            allow_redirects=False,
+            server_hostname=self._server_name,
+        )
         try:
             answer = await request
         except aiohttp.ClientError as error:

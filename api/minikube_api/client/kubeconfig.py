@@ -75,6 +75,7 @@ class Kubeconfig:
             token,
             basic_auth=self.basic_auth,
             headers=self.impersonate,
+            tls_server_name=self.tls_server_name,
         )
 
 
@@ -117,7 +118,9 @@ def resolve(trees: list[tuple[Path, dict[str, Any]]], context: str = "") -> Kube
     if user.get("as"):
         impersonate["Impersonate-User"] = str(user["as"])
     if user.get("as-groups"):
-        impersonate["Impersonate-Group"] = ",".join(user["as-groups"])
+        if len(user["as-groups"]) > 1:
+            raise KubeconfigError("as-groups with more than one group is not supported")
+        impersonate["Impersonate-Group"] = str(user["as-groups"][0])
     return Kubeconfig(
         server=str(cluster.get("server", "")),
         namespace=str(chosen.get("namespace") or "default"),
