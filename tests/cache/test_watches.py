@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import pytest
 from world import STORED, bookmark, metadata_only, nothing_more, pod, read, told, world
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "store"))
-from stepped_clock import SteppedClock
-
 from minikube_api.cache import Entry, Rendering, Selection, WatchRequest
+from minikube_api.client.stepping import SteppedClock
 from minikube_api.meta.errors import Expired, Timeout
 from minikube_api.meta.selectors import parse_fields, parse_labels
 

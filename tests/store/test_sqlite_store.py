@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from stepped_clock import SteppedClock
 
 from minikube_api import store as stores
+from minikube_api.client.stepping import SteppedClock
 from minikube_api.store import sqlite_log
 from minikube_api.store.contract import StoreFailed
 from minikube_api.store.locking import DirectoryLocked
@@ -108,7 +108,7 @@ async def test_leases_outlive_a_restart(tmp_path: Path) -> None:
     await store.put("/e/a", b"1", ttl=100)
     await store.put("/e/b", b"1", ttl=10)
     await store.close()
-    clock.now += 50
+    await clock.advance(50)
     store = await stores.open("sqlite", tmp_path, clock=clock)
     watch = store.watch("/e/", after=3)  # type: ignore[arg-type]
     async with asyncio.timeout(5):

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
-from stepped_clock import SteppedClock, settle
 
 from minikube_api import store as stores
+from minikube_api.client.stepping import SteppedClock, settle
 from minikube_api.store.contract import (
     Compacted,
     CompareFailed,
