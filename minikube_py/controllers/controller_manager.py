@@ -29,7 +29,6 @@ CONTROLLERS: Final[dict[str, str]] = {
     "endpointslice-controller": "endpointslice:EndpointSliceController",
     "endpoints-controller": "endpoints:EndpointsController",
     "endpointslice-mirroring-controller": "mirroring:EndpointSliceMirroringController",
-    "clusterrole-aggregation-controller": "role_aggregation:ClusterRoleAggregationController",
     "namespace-controller": "namespaces:NamespaceController",
     "serviceaccount-controller": "serviceaccounts:ServiceAccountController",
     "clusterrole-aggregation-controller": "clusterrole_aggregation:ClusterRoleAggregationController",
