@@ -90,3 +90,33 @@ async def test_read_only_root(machine: Machine, runtime: ProcessRuntime) -> None
     text = await output(runtime, sandbox, "(touch /etc/x /opt/y) 2>&1 || true; touch /dev/shm/z && echo ok", security=context)
     assert text.count("Read-only file system") == 2
     assert text.endswith("ok\n")
+
+
+async def test_a_host_network_pod_is_on_the_nodes_network(machine: Machine, runtime: ProcessRuntime) -> None:
+    sandbox = await runtime.run_sandbox(pod(machine, host_network=True))
+    assert (await runtime.sandbox_status(sandbox)).ips == (machine.nodes["n1"].ip,)
+    text = await output(runtime, sandbox, "readlink /proc/self/ns/net; hostname")
+    node = os.readlink(f"/proc/{machine.nodes['n1'].shim_pid}/ns/net")
+    assert text.split() == [node, "n1"]
+
+
+async def test_a_host_pid_pod_sees_the_nodes_processes(machine: Machine, runtime: ProcessRuntime) -> None:
+    sandbox = await runtime.run_sandbox(pod(machine, host_pid=True))
+    container = await nodes.run(runtime, sandbox, nodes.shell("sleep 64 & sleep 65"))
+    own, seen = os.readlink("/proc/self/ns/pid"), await runtime.exec_sync(container, ["readlink", "/proc/self/ns/pid"], 5)
+    assert seen == (0, f"{own}\n".encode(), b"")
+    await runtime.stop_container(container, 0)
+
+
+async def test_an_ephemeral_container_joins_its_targets_processes(machine: Machine, runtime: ProcessRuntime) -> None:
+    sandbox = await runtime.run_sandbox(pod(machine))
+    target = await nodes.run(runtime, sandbox, nodes.shell("exec sleep 66"))
+    text = await output(runtime, sandbox, "tr '\\0' ' ' < /proc/1/cmdline", name="debug", target_id=target)
+    assert text.split() == ["sleep", "66"]
+
+
+async def test_a_privileged_container_has_the_machines_devices(machine: Machine, runtime: ProcessRuntime) -> None:
+    context = SecurityContext(privileged=True)
+    sandbox = await runtime.run_sandbox(pod(machine))
+    text = await output(runtime, sandbox, "test -e /dev/ptmx && mount -t tmpfs x /mnt && echo mounted", security=context)
+    assert text == "mounted\n"

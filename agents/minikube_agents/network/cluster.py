@@ -43,7 +43,8 @@ class ClusterNetwork:
 
     @classmethod
     async def connect(cls, data_directory: str) -> Self:
-        """To the shim that `starting.start` started, or one that outlived its cluster. NetworkError with the shim's own words when it did not come up."""
+        """To the shim that `starting.start` started, or one that outlived its cluster. NetworkError with the shim's own words
+        when it did not come up."""
         started = starting.find(data_directory)
         if started is None:
             raise NetworkError(f"the cluster's network did not start: {_last_words(data_directory)}")
@@ -167,7 +168,8 @@ class ClusterNetwork:
 
 
 def cleanup(data_directory: str) -> list[str]:
-    """Remove what a cluster left, however it ended: processes, links, tables, cgroups, sysctls. For `down`, and `up` after a crash (unless it adopts).
+    """Remove what a cluster left, however it ended: processes, links, tables, cgroups, sysctls. For `down`, and `up` after a
+    crash (unless it adopts).
     What could not be removed, in words. Blocks for some seconds at worst."""
     return journal.cleanup(starting.journal_path(os.path.abspath(data_directory)))
 

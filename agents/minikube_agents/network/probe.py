@@ -12,6 +12,7 @@ from minikube_agents.network import egress
 from minikube_agents.shim import cgroups, libc, userns
 
 _APPARMOR = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns"
+_APPARMOR_SYSCTL = "kernel.apparmor_restrict_unprivileged_userns"
 _CLONE = "/proc/sys/kernel/unprivileged_userns_clone"
 _MAXIMUM = "/proc/sys/user/max_user_namespaces"
 
@@ -83,7 +84,8 @@ def namespaces_refused() -> str:
     if os.geteuid() == 0:
         return f"this root may not make namespaces ({problem}): in a container, run it with --privileged"
     if _read(_APPARMOR) == "1":
-        return "user namespaces are forbidden by AppArmor (as on Ubuntu 24.04); allow them: sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
+        why, remedy = "user namespaces are forbidden by AppArmor (as on Ubuntu 24.04)", f"{_APPARMOR_SYSCTL}=0"
+        return f"{why}; allow them: sudo sysctl -w {remedy}"
     if _read(_CLONE) == "0":
         return "user namespaces are forbidden to normal users; allow them: sudo sysctl -w kernel.unprivileged_userns_clone=1"
     if _read(_MAXIMUM) == "0":

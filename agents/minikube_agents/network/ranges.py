@@ -1,6 +1,7 @@
 """Which addresses a cluster uses. In a private network any do; in the machine's own, a cluster takes the first set that collides with nothing.
 
-Set n: nodes 192.168.(49+n).0/24, pods 10.(244-n).0.0/16, Services 10.(96+n).0.0/16. A set is held by a lock on a file, which the cluster's shim inherits: it is
+Set n: nodes 192.168.(49+n).0/24, pods 10.(244-n).0.0/16, Services 10.(96+n).0.0/16. A set is held by a lock on a file, which the
+cluster's shim inherits: it is
 free again when that process is gone, however it ended. Light imports: runs before everything else at start.
 """
 

@@ -39,7 +39,8 @@ class Spec:
 
 @dataclass(frozen=True, kw_only=True)
 class Started:
-    """The network as it was laid out. `gateway`: the control plane's address in it; `dns`: the cluster DNS Service's. `link`: the host's end ("" when private)."""
+    """The network as it was laid out. `gateway`: the control plane's address in it; `dns`: the cluster DNS Service's. `link`:
+    the host's end ("" when private)."""
 
     name: str
     data_directory: str

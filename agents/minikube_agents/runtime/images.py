@@ -1,6 +1,7 @@
 """A node's image store: `host`, the machine's own file system, and what was imported from archives. Nothing is pulled from the network.
 
-Kept in a directory that nodes of a machine may share: `index.json` (names -> image), a directory per image (see archives). The index is read again when
+Kept in a directory that nodes of a machine may share: `index.json` (names -> image), a directory per image (see archives). The
+index is read again when
 it changed and written under a lock, so that `minictl image` and kubelets see the same.
 """
 

@@ -1,4 +1,5 @@
-"""The runtime `process`: real processes in real namespaces, through the node's shim. Keeps no state of its own: whoever connects next finds all in the shim.
+"""The runtime `process`: real processes in real namespaces, through the node's shim. Keeps no state of its own: whoever connects
+next finds all in the shim.
 
 A node where limits can't be had (no cgroups as a normal user) runs containers without them and says so: `warnings`.
 """

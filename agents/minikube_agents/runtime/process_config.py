@@ -1,4 +1,5 @@
-"""From the runtime's contract to the shim's words: what a container's configuration, its image and its node make of each other. No I/O but the image's
+"""From the runtime's contract to the shim's words: what a container's configuration, its image and its node make of each other.
+No I/O but the image's
 /etc/passwd. What the node can't give is refused here, before anything is made.
 """
 
@@ -87,6 +88,7 @@ def container(config: ContainerConfig, image: Content, pod: dict[str, Any], *, m
         "root": {
             "lower": image.root,
             "privileged": config.security.privileged,
+            "host_pid": pod["pid_mode"] == "node" and not config.target_id,
             "unmasked_proc": config.security.proc_mount == "Unmasked",
             "read_only_root": config.security.read_only_root_filesystem,
         },

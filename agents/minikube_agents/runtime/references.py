@@ -1,4 +1,5 @@
-"""Image names, as Docker and containerd read them: `nginx` is `docker.io/library/nginx:latest`. Pure. Source: the reference grammar of distribution."""
+"""Image names, as Docker and containerd read them: `nginx` is `docker.io/library/nginx:latest`. Pure. Source: the reference
+grammar of distribution."""
 
 from __future__ import annotations
 

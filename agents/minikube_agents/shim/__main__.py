@@ -1,6 +1,7 @@
 """`python -S -E -I .../shim CONFIG`: the cluster's shim. CONFIG is JSON (see switch.SwitchServer); descriptor `listener` is its bound socket.
 
-Started by `launch.spawn`, before anything heavy. It imports nothing but the standard library's light parts, and this package through the path of this file.
+Started by `launch.spawn`, before anything heavy. It imports nothing but the standard library's light parts, and this package
+through the path of this file.
 """
 
 from __future__ import annotations

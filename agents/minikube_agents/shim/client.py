@@ -1,6 +1,7 @@
 """The asyncio side of a shim's socket: calls, descriptors that come back, events.
 
-`ShimClient` belongs to the loop it was opened in. Cancelling a call leaves the shim doing it; its answer is dropped. When the shim goes away, pending calls
+`ShimClient` belongs to the loop it was opened in. Cancelling a call leaves the shim doing it; its answer is dropped. When the
+shim goes away, pending calls
 and later ones raise `ShimGone`.
 """
 

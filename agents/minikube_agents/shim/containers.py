@@ -187,6 +187,8 @@ class Containers:
         def started(master: int) -> None:
             if master >= 0:
                 live.streams = streams.Streams(self._loop, log, {"stdout": master}, os.dup(master))
+                if container_id not in self.running:  # so short that its exit was seen first
+                    live.streams.finish()
             live.is_starting = False
             if record["state"] == "created":  # else it has ended already; its exit came first
                 self._node.state.put("container", container_id, {"state": "running", "started_at": time.time()})
@@ -196,7 +198,14 @@ class Containers:
         def failed(problem: dict[str, Any]) -> None:
             changes = {"reason": "StartError", "message": problem["message"], "exit_code": START_ERROR_CODE}
             self._node.state.put("container", container_id, changes)
-            call.fail(problem["kind"], problem["message"], errno=problem["errno"])
+
+            def tell() -> None:
+                call.fail(problem["kind"], problem["message"], errno=problem["errno"])
+
+            if container_id in self.running:
+                live.waiting_for_exit.append(tell)  # then its status says so too
+            else:
+                tell()
 
         Launch(self._loop, sync, started, failed)
 
@@ -312,7 +321,7 @@ class Containers:
             "entrances": self._node.cgroups.entrances(self.group(record)),
             "join": live.pidfd,
         }
-        pid, pidfd, sync = self.fork(task, live.pidfd)
+        pid, pidfd, sync = self.fork(task, -1 if spec["pid_mode"] == "node" else live.pidfd)
         outputs, stdin = pipes.keep_outer() if pipes else ({}, -1)
         session = Exec(pid, pidfd)
         exec_id = f"{pid}-{session.serial}"

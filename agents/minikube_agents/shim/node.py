@@ -305,7 +305,8 @@ class NodeServer(Server):
         return self.live_sandbox(sandbox_id).namespaces.net if sandbox_id else -1
 
     def op_mount_tmpfs(self, call: Call) -> dict[str, Any]:
-        """A tmpfs in the node's mount namespace (emptyDir with medium Memory): seen by containers, not by the host. `size` in bytes, 0 = half the RAM."""
+        """A tmpfs in the node's mount namespace (emptyDir with medium Memory): seen by containers, not by the host. `size` in
+        bytes, 0 = half the RAM."""
         os.makedirs(call.request["path"], exist_ok=True)
         size = f",size={call.request['size']}" if call.request["size"] else ""
         libc.mount("tmpfs", call.request["path"], "tmpfs", libc.MS_NOSUID | libc.MS_NODEV, f"mode=1777{size}")

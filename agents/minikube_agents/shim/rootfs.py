@@ -1,7 +1,8 @@
 """A container's root, built inside its fresh mount namespace: an overlay, private above, over an image's tree or over the machine's own (`host`).
 
 As root one overlay takes the whole of `/`. In a user namespace that is refused (`/` has mounts that are locked to it), and what belongs to the host's
-root can't be written; so there the root is a tmpfs, and each top directory an overlay of its own. A directory that exists in the upper layer takes its
+root can't be written; so there the root is a tmpfs, and each top directory an overlay of its own. A directory that exists in the
+upper layer takes its
 owner from there: making the missing mount points beforehand in the upper layer makes them possible at all.
 
 Paths: `source` is a path of the node, `target` a path in the container, resolved within the new root as if it were `/` already.
@@ -198,7 +199,10 @@ def _mount_dev(root: str, spec: dict[str, Any]) -> None:
 def _mount_kernel(root: str, spec: dict[str, Any]) -> None:
     for name in ("proc", "sys", "dev"):
         os.makedirs(f"{root}/{name}", exist_ok=True)
-    libc.mount("proc", f"{root}/proc", "proc", _QUIET)
+    if spec["host_pid"] and spec["userns"]:
+        libc.bind("/proc", f"{root}/proc")  # a proc of the machine's PID namespace is not ours to mount
+    else:
+        libc.mount("proc", f"{root}/proc", "proc", _QUIET)
     libc.mount("sysfs", f"{root}/sys", "sysfs", _QUIET | (0 if spec["privileged"] else libc.MS_RDONLY))
     _mount_dev(root, spec)
     if spec["privileged"] or spec["unmasked_proc"]:
@@ -231,8 +235,9 @@ def _mount_volume(root: str, volume: dict[str, Any]) -> None:
 def build(spec: dict[str, Any]) -> str:
     """Mount everything; returns the new root, to be pivoted into.
 
-    `spec`: base (the container's own directory), lower ('' = the machine's tree), mounts (source, target, read_only, propagation), shm, data_directory (hidden
-    from the image `host`), userns, privileged, unmasked_proc, read_only_root.
+    `spec`: base (the container's own directory), lower ('' = the machine's tree), mounts (source, target, read_only,
+    propagation), shm, data_directory (hidden
+    from the image `host`), userns, privileged, host_pid, unmasked_proc, read_only_root.
     """
     libc.mount("", "/", flags=libc.MS_SLAVE | libc.MS_REC)
     base, root = spec["base"], os.path.join(spec["base"], "root")

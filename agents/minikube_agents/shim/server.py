@@ -1,6 +1,7 @@
 """The shim's socket: connections, calls, replies, and the services that the cluster's and a node's shim share.
 
-A call is `{"id": 1, "op": NAME, ...}`; the answer `{"id": 1, "ok": {...}}` or `{"id": 1, "error": {"kind": ..., "message": ...}}`, sent when it is ready, in any
+A call is `{"id": 1, "op": NAME, ...}`; the answer `{"id": 1, "ok": {...}}` or `{"id": 1, "error": {"kind": ..., "message":
+...}}`, sent when it is ready, in any
 order. Who subscribed gets `{"event": {...}}` besides. The socket's file has mode 0600: who may connect may do everything.
 """
 
@@ -194,7 +195,7 @@ class Server:
 
     # -- services -------------------------------------------------------------------------------------------------------
 
-    def namespace(self, _call: Call) -> int:
+    def namespace(self, call: Call) -> int:
         """The network namespace that a call is about, -1 for our own; nodes also know their pods'."""
         return -1
 
