@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from minikube_api.server.contract import Dialer, DirectDialer
 from minikube_api.server.server import Config, Listener, Server
 from minikube_py.cluster.credentials import ADMIN, APISERVER_TO_KUBELET, Credentials, Identity
 from minikube_py.cluster.layout import Layout
+from minikube_py.cluster.network import Network
 from minikube_py.cluster.spec import ClusterSpec
 
 
@@ -80,3 +82,32 @@ class ControlPlane:
     def client(self, identity: Identity) -> Client:
         """An in-process client with an identity of its own."""
         return Client(self.server.transport(UserInfo(name=identity.user, groups=identity.groups)))
+
+
+async def start_control_plane(
+    spec: ClusterSpec, layout: Layout, credentials: Credentials, network: Network | None
+) -> ControlPlane:
+    """A started API server, reachable from inside the cluster's network too. Raises OSError in the user's words when its port is taken."""
+    inside, dialer = None, None
+    if network is not None:
+        from minikube_py.cluster.egress import ClusterDialer
+
+        inside, dialer = await network.api_listener(), ClusterDialer(network)
+    advertise = network.control_plane if network is not None else None
+    config = server_config(spec, layout, credentials, inside=inside, advertise=advertise, dialer=dialer)
+    plane = ControlPlane(spec, layout, credentials, config)
+    try:
+        await plane.start()
+    except* OSError as group:
+        raise _listening(spec, group) from group
+    return plane
+
+
+def _listening(spec: ClusterSpec, group: BaseExceptionGroup) -> BaseException:
+    """A port in use is the user's business: say which, and what to do."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        return OSError(f"--listen {spec.listen}: the address is in use, by another cluster perhaps; port 0 takes any free one")
+    return group

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import gc
 import logging
 import os
@@ -20,7 +19,7 @@ from minikube_api.client.client import Client
 from minikube_api.schema.typed import core_v1
 from minikube_py.cluster import addons
 from minikube_py.cluster.components import Components, Ready, units
-from minikube_py.cluster.control_plane import ControlPlane, server_config
+from minikube_py.cluster.control_plane import ControlPlane, start_control_plane
 from minikube_py.cluster.credentials import ADMIN, Credentials
 from minikube_py.cluster.layout import Layout
 from minikube_py.cluster.network import Network
@@ -36,7 +35,12 @@ async def serve(spec: ClusterSpec, layout: Layout, network: Network | None, repo
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ending.set)
-    cluster = AllInOne(spec, layout, network, reporter)
+    if spec.separate:
+        from minikube_py.cluster.separate import Supervisor
+
+        cluster: AllInOne | Supervisor = Supervisor(spec, layout, network, reporter)
+    else:
+        cluster = AllInOne(spec, layout, network, reporter)
     try:
         await cluster.run(ending)
     except BaseException:
@@ -58,19 +62,9 @@ class AllInOne:
         self.components: Components | None = None
 
     async def run(self, ending: asyncio.Event) -> None:
-        inside, dialer = None, None
         if self.network is not None:
-            from minikube_py.cluster.egress import ClusterDialer
-
             await self.network.connect(self.spec.node_names(), self.reporter)
-            inside, dialer = await self.network.api_listener(), ClusterDialer(self.network)
-        advertise = self.network.control_plane if self.network is not None else None
-        config = server_config(self.spec, self.layout, self.credentials, inside=inside, advertise=advertise, dialer=dialer)
-        plane = ControlPlane(self.spec, self.layout, self.credentials, config)
-        try:
-            await plane.start()
-        except* OSError as group:
-            raise _listening(self.spec, group) from group
+        plane = await start_control_plane(self.spec, self.layout, self.credentials, self.network)
         log.info("API server ready %.3f s after the start", time.time() - STARTED_AT)
         try:
             async with asyncio.TaskGroup() as group:
@@ -116,16 +110,6 @@ class AllInOne:
         write_state(self.layout.state, report)
         log.info("ready after %.3f s", report["seconds"])
         self.reporter.send(report)
-
-
-def _listening(spec: ClusterSpec, group: BaseExceptionGroup) -> BaseException:
-    """A port in use is the user's business: say which, and what to do."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
-        return OSError(f"--listen {spec.listen}: the address is in use, by another cluster perhaps; port 0 takes any free one")
-    return group
 
 
 async def install_add_ons(spec: ClusterSpec, network: Network | None, admin: Client) -> None:

@@ -45,8 +45,8 @@ def prepare(spec: ClusterSpec, layout: Layout, reporter: Reporter) -> tuple[Clus
                 name=spec.name, data_directory=str(layout.data), mode=mode, pod_cidr=spec.pod_cidr, service_cidr=spec.service_cidr
             )
         )
-    spec = replace(spec, network=started.mode, pod_cidr=started.pod_cidr, service_cidr=started.service_cidr)
-    return keep_ranges(spec, layout), Network(started, adopted=adopted)
+    network = Network(started, adopted=adopted)
+    return keep_ranges(network.with_ranges(spec), layout), network
 
 
 def with_kept_ranges(spec: ClusterSpec, layout: Layout) -> ClusterSpec:
@@ -75,6 +75,24 @@ class Network:
         self.nodes: list[NodeNetwork] = []
         self.egress = ""
         self._cluster: ClusterNetwork | None = None
+
+    @staticmethod
+    def attached(layout: Layout) -> Network:
+        """The running network of a data directory, for a process that did not start it. Raises NetworkError."""
+        started = starting.find(str(layout.data))
+        if started is None:
+            raise NetworkError(f"the network of {layout.data} is not running")
+        return Network(started, adopted=True)
+
+    async def attach(self) -> None:
+        """Reach the shim and take the nodes as they are."""
+        from minikube_agents.network.cluster import ClusterNetwork
+
+        self._cluster = await ClusterNetwork.connect(self.started.data_directory)
+        self.nodes = sorted((await self._cluster.nodes()).values(), key=lambda node: node.index)
+
+    def with_ranges(self, spec: ClusterSpec) -> ClusterSpec:
+        return replace(spec, network=self.started.mode, pod_cidr=self.started.pod_cidr, service_cidr=self.started.service_cidr)
 
     @property
     def cluster(self) -> ClusterNetwork:

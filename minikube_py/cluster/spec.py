@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import os
 import re
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -72,7 +73,8 @@ class ClusterSpec:
             raise SpecError(f"--pod-cidr {self.pod_cidr}: too small, every node takes a /24")
 
     def listen_address(self) -> tuple[str, int]:
-        host, _, port = self.listen.rpartition(":")
+        # a supervisor pins the port that an API server with port 0 has got, so that it has the same after a restart
+        host, _, port = os.environ.get("MINIKUBE_PY_LISTEN", self.listen).rpartition(":")
         host = host.strip("[]") or "127.0.0.1"
         try:
             ipaddress.ip_address(host)
