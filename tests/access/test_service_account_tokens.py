@@ -117,3 +117,20 @@ def test_a_forged_token_is_refused(change: str) -> None:
 def test_garbage_is_no_token(text: str) -> None:
     with pytest.raises(InvalidToken):
         SigningKey(key_pem(new_key())).verify(text)
+
+
+async def test_the_published_key_checks_the_tokens(w: World) -> None:
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+
+    configuration = await w.ok("GET", "/.well-known/openid-configuration")
+    text = await token(w)
+    assert configuration["issuer"] == claims(text)["iss"]
+    (key,) = (await w.ok("GET", "/openid/v1/jwks"))["keys"]
+    x, y = (int.from_bytes(base64.urlsafe_b64decode(key[part] + "="), "big") for part in "xy")
+    signed, _, signature = text.rpartition(".")
+    raw = base64.urlsafe_b64decode(signature + "==")
+    der = encode_dss_signature(int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:], "big"))
+    public = ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key()
+    public.verify(der, signed.encode(), ec.ECDSA(hashes.SHA256()))

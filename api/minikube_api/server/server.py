@@ -228,8 +228,8 @@ class Server:
         self.discovery = Discovery(self.registry)
         self.router = Router(self.registry, self.discovery, self.storage, self.writer, self.deleter, self._rng)
         install_subresources(self)
-        self.access.install()
         self.paths = Paths(self)
+        self.access.install()
 
     def _plugins(self) -> Sequence[AdmissionPlugin]:
         chosen = self.config.admission

@@ -8,12 +8,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import orjson
+
 from minikube_api.server.access.escalation import EscalationCheck
 from minikube_api.server.access.nodes import NodeAuthorizer
 from minikube_api.server.access.rbac import RBAC
 from minikube_api.server.access.reconciling import DefaultRoles
 from minikube_api.server.access.reviews import Reviews
 from minikube_api.server.access.service_accounts import ServiceAccountTokens
+from minikube_api.server.context import Answer, Request
 from minikube_api.server.contract import AdmissionPlugin, Authorizer
 
 if TYPE_CHECKING:
@@ -52,6 +55,28 @@ class Access:
             from minikube_api.server.access.token_requests import TokenRequests
 
             server.router.subresources["token"] = TokenRequests(self.tokens, server.writer).serve
+            server.paths.handlers["/.well-known/openid-configuration"] = self.openid_configuration
+            server.paths.handlers["/openid/v1/jwks"] = self.jwks
+
+    async def openid_configuration(self, request: Request) -> Answer:
+        """The issuer's discovery document (documentation, "Service account issuer discovery")."""
+        assert self.tokens is not None
+        server = self._server
+        host, port = server.config.advertise or ("127.0.0.1", 0)
+        document = {
+            "issuer": self.tokens.issuer,
+            "jwks_uri": f"https://{host}:{port or (server.ports or [443])[0]}/openid/v1/jwks",
+            "response_types_supported": ["id_token"],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["ES256"],
+        }
+        return Answer(200, orjson.dumps(document), headers={"Cache-Control": "public, max-age=3600"})
+
+    async def jwks(self, request: Request) -> Answer:
+        """The key that service account tokens can be checked with."""
+        assert self.tokens is not None
+        body = orjson.dumps({"keys": [self.tokens.key.public_jwk()]})
+        return Answer(200, body, "application/jwk-set+json", {"Cache-Control": "public, max-age=3600"})
 
     async def bootstrap(self) -> None:
         """Before the server listens: default roles and bindings are there and known."""
