@@ -176,6 +176,11 @@ def test_fields_come_out_as_go_writes_them(given, kept):
     assert warnings == []
 
 
+def test_an_empty_list_that_is_always_written_is_null_and_an_empty_selector_stays():
+    assert decode({"spec": {"drivers": []}}, ("storage.k8s.io/v1", "CSINode"))[0]["spec"] == {"drivers": None}
+    assert decode({"spec": {"selector": {}}}, DEPLOYMENT)[0]["spec"]["selector"] == {}
+
+
 def test_fields_that_go_always_writes_are_filled_in():
     tree, _ = decode({"spec": {"replicas": 0}}, DEPLOYMENT)
     assert tree["spec"] == {
