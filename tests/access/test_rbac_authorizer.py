@@ -52,6 +52,14 @@ async def test_a_binding_allows_in_its_namespace_until_it_is_deleted(w: World, s
     await w.refused("GET", f"{NS}/pods", user=BOB)
 
 
+async def test_a_rule_for_names_allows_these_only_beside_others(w: World) -> None:
+    named = {**rule("get", "configmaps"), "resourceNames": ["a"]}
+    await w.ok("POST", f"{R}/roles", role("r", named, {**named, "resourceNames": ["b"]}))
+    await w.ok("POST", f"{R}/rolebindings", binding("b", "Role", "r", USER))
+    statuses = [(await w(BOB, "GET", f"{NS}/configmaps/{name}"))[0] for name in ("a", "b", "c", "a")]
+    assert statuses == [404, 404, 403, 404]
+
+
 async def test_changing_a_role_changes_rights_at_once(w: World) -> None:
     await w.ok("POST", f"{RBAC}/clusterroles", role("r", rule("list", "pods")))
     await w.ok("POST", f"{RBAC}/clusterrolebindings", binding("b", "ClusterRole", "r", USER))

@@ -23,6 +23,7 @@ GROUP = "rbac.authorization.k8s.io"
 _ACCOUNT = "system:serviceaccount:"
 _REMEMBERED = 20_000
 Subject = tuple[str, str]
+Candidate = tuple[tuple[str, ...], Decision]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class RBAC:
         self._bindings: dict[str, Binding] = {}
         #: subject -> namespace ("" = cluster) -> store keys of bindings
         self._by_subject: dict[Subject, dict[str, set[str]]] = {}
-        self._decided: dict[tuple[object, ...], Decision] = {}
+        self._decided: dict[tuple[object, ...], tuple[Candidate, ...]] = {}
         self._started = False
 
     async def start(self) -> None:
@@ -132,28 +133,33 @@ class RBAC:
         user = attributes.user
         key = (
             user.name, user.groups, attributes.verb, attributes.resource_request, attributes.namespace, attributes.group,
-            attributes.resource, attributes.subresource, attributes.name,
-            "" if attributes.resource_request else attributes.path,
+            attributes.resource, attributes.subresource, "" if attributes.resource_request else attributes.path,
         )  # fmt: skip
-        decision = self._decided.get(key)
-        if decision is None:
-            decision = self._decide(attributes)
+        candidates = self._decided.get(key)
+        if candidates is None:
             if len(self._decided) >= _REMEMBERED:
                 self._decided.clear()
-            self._decided[key] = decision
-        return decision
+            candidates = self._decided[key] = tuple(self._candidates(attributes))
+        for names, decision in candidates:
+            if not names or attributes.name in names:
+                return decision
+        return NO_OPINION
 
-    def _decide(self, attributes: Attributes) -> Decision:
+    def _candidates(self, attributes: Attributes) -> Iterator[Candidate]:
+        """In order, what decides for which object names (none: for all); so the memory holds no names of objects."""
         lost: list[str] = []
         for binding, subject in self.grants(attributes.user, attributes.namespace):
             rules = self._roles.get(binding.role_key)
             if rules is None:
                 lost.append(not_found(binding))
-            elif any(rule.allows(attributes) for rule in rules):
-                return Decision("allowed", binding.reason(subject))
-        if not lost:
-            return NO_OPINION
-        return Decision("no opinion", f"RBAC: {aggregate(lost)}")
+                continue
+            for rule in rules:
+                if rule.allows(attributes, any_name=True):
+                    yield rule.names, Decision("allowed", binding.reason(subject))
+                    if not rule.names:
+                        return
+        if lost:
+            yield (), Decision("no opinion", f"RBAC: {aggregate(lost)}")
 
     async def rules_for(self, user: UserInfo, namespace: str) -> tuple[list[Rule], list[str]]:
         """All that a user holds in a namespace ("": cluster-wide only), and the roles that could not be found."""

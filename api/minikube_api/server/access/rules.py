@@ -32,7 +32,8 @@ class Rule:
             urls=tuple(tree.get("nonResourceURLs") or ()),
         )
 
-    def allows(self, asked: Attributes) -> bool:
+    def allows(self, asked: Attributes, *, any_name: bool = False) -> bool:
+        """`any_name`: whatever object it is asked for."""
         if "*" not in self.verbs and asked.verb not in self.verbs:
             return False
         if not asked.resource_request:
@@ -41,7 +42,7 @@ class Rule:
             return False
         if not _resource_matches(self.resources, asked.resource, asked.subresource):
             return False
-        return not self.names or asked.name in self.names
+        return any_name or not self.names or asked.name in self.names
 
     def covers(self, part: Rule) -> bool:
         """Whether whoever holds this rule holds all of `part`, a rule of `broken_down`."""
