@@ -11,6 +11,7 @@ import pytest
 
 from minikube_agents.network import cluster, ranges, starting
 from minikube_agents.runtime.contract import PortMapping
+from minikube_agents.runtime.process import ProcessRuntime
 from tests.runtime import nodes
 from tests.runtime.nodes import Machine, finished, output, pod, run, shell
 
@@ -81,9 +82,11 @@ async def test_a_node_whose_shim_died_comes_back_and_tells_of_its_containers() -
     async with nodes.booted() as machine:
         runtime = machine.runtime("n1")
         await runtime.start()
-        container = await run(runtime, await runtime.run_sandbox(pod(machine)), shell("sleep 60", labels={"a": "b"}))
+        sandbox = await runtime.run_sandbox(pod(machine))
+        container = await run(runtime, sandbox, shell("sleep 60", labels={"a": "b"}))
         pid = (await runtime.container_status(container)).pid
         network = await cluster.ClusterNetwork.connect(machine.directory)
+        stopped = asyncio.ensure_future(_first_stopped(runtime))
         lost = network.lost_nodes()
         told = asyncio.ensure_future(anext(lost))
         await asyncio.sleep(0)
@@ -92,6 +95,7 @@ async def test_a_node_whose_shim_died_comes_back_and_tells_of_its_containers() -
         assert await told == "n1"
         again = await network.add_node("n1", 1)
         assert again.shim_path == machine.nodes["n1"].shim_path
+        assert await stopped == sandbox
         status = await finished(runtime, container)
         assert (status.exit_code, status.labels) == (137, {"a": "b"})
         assert "shim ended" in status.message
@@ -104,6 +108,14 @@ async def test_a_node_whose_shim_died_comes_back_and_tells_of_its_containers() -
         assert await output(runtime, await runtime.run_sandbox(pod(machine)), "echo $$") == "1\n"
         network.close()
         await runtime.close()
+
+
+async def _first_stopped(runtime: ProcessRuntime) -> str:
+    """The sandbox that the event stream, which outlives the shim, tells of as stopped."""
+    async for event in runtime.events():
+        if event.type == "sandbox-stopped":
+            return event.sandbox_id
+    raise AssertionError("the events ended")
 
 
 @pytest.mark.parametrize("how", ["down", "killed"])

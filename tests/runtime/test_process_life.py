@@ -256,6 +256,20 @@ async def test_limits_stand_in_the_cgroup_and_can_be_changed(machine: Machine, r
     await runtime.update_container(container, cpu_limit=0, cpu_request=0, memory_limit=32 << 20)
 
 
+async def test_stats_grow_with_use(machine: Machine, runtime: ProcessRuntime) -> None:
+    sandbox = await runtime.run_sandbox(pod(machine))
+    await run(runtime, sandbox, shell("while :; do :; done"))
+    (first,) = await runtime.stats(sandbox)
+    for _ in range(1000):
+        (second,) = await runtime.stats(sandbox)
+        if second.cpu_seconds > first.cpu_seconds:
+            break
+        await asyncio.sleep(0.005)
+    assert second.cpu_seconds > first.cpu_seconds
+    assert second.memory_usage >= second.memory_working_set > 0
+    assert second.timestamp > first.timestamp
+
+
 async def test_reading_a_link_never_leaves_the_root(tmp_path: object) -> None:
     root = str(tmp_path)
     os.symlink("/../../etc", os.path.join(root, "out"))

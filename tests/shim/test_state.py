@@ -64,6 +64,25 @@ def test_the_file_stays_small(tmp_path: Path) -> None:
     state.close()
 
 
+def test_a_full_disk_is_made_up_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def full(fd: int, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    path = str(tmp_path / "state")
+    state = StateFile(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        state.put("container", "a", {"exit_code": 7}, durable=True)
+        state.put("container", "b", {"exit_code": 8}, durable=True)
+    assert capsys.readouterr().err.count("No space left on device") == 1
+    assert state.tables["container"]["a"] == {"exit_code": 7}
+    state.put("container", "c", {"exit_code": 9})
+    state.close()
+    again = StateFile(path)
+    assert {key: record["exit_code"] for key, record in again.tables["container"].items()} == {"a": 7, "b": 8, "c": 9}
+    again.close()
+
+
 def test_a_process_is_known_by_more_than_its_pid() -> None:
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     known = identity.of(process.pid)

@@ -5,8 +5,11 @@ The shim that starts next reads it to clean up, and to tell the runtime what bec
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+
+from minikube_agents.shim.loop import log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +23,7 @@ class StateFile:
         self.path = path
         self.tables: dict[str, dict[str, dict[str, Any]]] = {"sandbox": {}, "container": {}}
         self._lines = 0
+        self._behind = False
         self._load()
         self._fd = -1
         self._compact()
@@ -68,12 +72,21 @@ class StateFile:
             self._append(_line(table, key, None), durable=False)
 
     def _append(self, line: bytes, *, durable: bool) -> None:
-        os.write(self._fd, line)
-        if durable:
-            os.fdatasync(self._fd)
-        self._lines += 1
-        if self._lines > 1000 + 10 * sum(map(len, self.tables.values())):
-            self._compact()
+        """A full disk must not keep the shim from seeing its containers end: what could not be written is made up for with the next change."""
+        try:
+            if self._behind or self._lines > 1000 + 10 * sum(map(len, self.tables.values())):
+                self._compact()
+                self._behind = False
+                return
+            if os.write(self._fd, line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            if durable:
+                os.fdatasync(self._fd)
+            self._lines += 1
+        except OSError as error:
+            if not self._behind:
+                log(f"state file {self.path}: {error}")
+            self._behind = True
 
     def close(self) -> None:
         os.close(self._fd)
