@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from minikube_api.resources import admissionregistration, autoscaling, definitions, dra, networking, policy, rbac, storage, system
+from minikube_api.resources import admissionregistration, autoscaling, dra, networking, policy, rbac, storage, system
+from minikube_api.resources.apiextensions import definitions
 from minikube_api.resources.apps import batch, workloads
 from minikube_api.resources.core import claims, config, endpoints, events, nodes, quotas, services
 from minikube_api.resources.pods.strategy import PodStrategy

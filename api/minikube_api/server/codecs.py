@@ -17,6 +17,8 @@ _OPTIONS = "apimachinery.pkg.apis.meta.v1."
 
 def decode(body: bytes, request: Request, resource: Resource, options: WriteOptions) -> Object:
     """The object of a create or update in the request's version. Raises BadRequest and UnsupportedMediaType; may add warnings."""
+    if getattr(resource, "custom", False):
+        return _decode_custom(body, request, resource, options)
     return decode_kind(body, request, resource.schema, resource.kind, resource.api_version, options.field_validation)
 
 
@@ -36,6 +38,18 @@ def decode_kind(body: bytes, request: Request, schema: Schema, kind: str, api_ve
         request.warn(text)
     if not isinstance(tree.get("metadata"), dict):
         tree["metadata"] = {}
+    return tree
+
+
+def _decode_custom(body: bytes, request: Request, resource: Any, options: WriteOptions) -> Object:
+    from minikube_api.server.crds import bodies
+
+    media_type = media_type_of(request.headers.get("Content-Type", "")) or JSON
+    if media_type not in (JSON, YAML):
+        raise unknown_format()
+    tree, warnings = bodies.decode(body, resource, media_type, options.field_validation)
+    for text in warnings:
+        request.warn(text)
     return tree
 
 

@@ -95,6 +95,8 @@ class Patch:
         return self._checked(made, resource, options, context)
 
     def _checked(self, made: Any, resource: Resource, options: WriteOptions, context: WriteContext) -> Object:
+        if getattr(resource, "custom", False):
+            return self._checked_custom(made, resource, options, context)
         if not isinstance(made, dict) or made.get("kind") != resource.kind or made.get("apiVersion") != resource.api_version:
             raise self._refused(made, _wrong_type(made, resource))
         try:
@@ -113,6 +115,16 @@ class Patch:
                 context.warnings.append(text)
         if not isinstance(made.get("metadata"), dict):
             made["metadata"] = {}
+        return made
+
+    def _checked_custom(self, made: Any, resource: Any, options: WriteOptions, context: WriteContext) -> Object:
+        from minikube_api.server.crds import bodies
+
+        if not isinstance(made, dict):
+            raise self._refused(made, _wrong_type(made, resource))
+        for text in bodies.clean(made, resource, options.field_validation):
+            if text not in context.warnings:
+                context.warnings.append(text)
         return made
 
     def _refused(self, made: Any, why: str) -> StatusError:

@@ -33,6 +33,8 @@ _DEPRECATED = {
 
 
 def deprecation(resource: Resource) -> str:
+    if getattr(resource, "custom", False):
+        return resource.deprecation_warning
     return _DEPRECATED.get((resource.group, resource.version, resource.plural), "")
 
 
@@ -116,6 +118,8 @@ class Router:
         if verb == "watch":
             return await reading.watch(self.storage, request, resource, view, self.rng)
         if verb == "create":
+            if getattr(resource, "terminating", False):
+                raise MethodNotAllowed("create not allowed while custom resource definition is terminating", details={})
             return await self.writer.create(request, resource, view)
         if verb == "update":
             return await self.writer.update(request, resource, view)

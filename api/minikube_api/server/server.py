@@ -32,6 +32,7 @@ from minikube_api.server.authorization import AuthorizerChain
 from minikube_api.server.bootstrap import Bootstrap
 from minikube_api.server.context import Answer, Reply, Request, Stream, Tunnel, UserInfo
 from minikube_api.server.contract import AdmissionPlugin, AuditSink, Authenticator, Authorizer, Dialer, DirectDialer
+from minikube_api.server.crds.serving import Definitions
 from minikube_api.server.deleting import Deleter
 from minikube_api.server.discovery import Discovery
 from minikube_api.server.http import HttpFrontEnd
@@ -163,6 +164,8 @@ class Server:
                 sockets = [(listener, listener.open()) for listener in self.config.listeners]
                 self.ports = [sock.getsockname()[1] for _, sock in sockets]
                 await self.allocator.rebuild(self.storage, self.registry)
+                await self.definitions.load()
+                running.append(group.create_task(self.definitions.run(), name="apiserver-definitions"))
                 await self.access.rbac.start()
                 if config.bootstrap:
                     await self.access.bootstrap()
@@ -228,6 +231,7 @@ class Server:
         self.discovery = Discovery(self.registry)
         self.router = Router(self.registry, self.discovery, self.storage, self.writer, self.deleter, self._rng)
         install_subresources(self)
+        self.definitions = Definitions(self)
         self.paths = Paths(self)
         self.access.install()
 

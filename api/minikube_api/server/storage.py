@@ -62,6 +62,13 @@ class Storage:
 
         return fields
 
+    def forget(self, prefix: str) -> None:
+        """End the cache of a kind that changed or is gone: its watches close, the next use loads it anew."""
+        cacher = self._cachers.pop(prefix, None)
+        if cacher is not None:
+            self.feed.remove(cacher)
+            cacher.close()
+
     def close_watches(self) -> None:
         for cacher in self._cachers.values():
             cacher.close()

@@ -243,7 +243,7 @@ class Writer:
             body, revision = await self.storage.put(resource, write.namespace, write.name, stored, expect=0)
         except Changed as error:
             raise self.taken(write, error.current) from error
-        return (body if views.stored_here(resource) else with_revision(obj, revision)), revision
+        return await self.seen(write, obj, stored, body, revision), revision
 
     async def replace_object(self, write: Write, obj: Object, view: View) -> Answer:
         """All stages of an update from the changed object on. Raises Changed when somebody else was first."""
@@ -292,7 +292,16 @@ class Writer:
             return with_revision(obj, current.revision), current.revision
         stored = await views.to_stored(resource, obj)
         body, revision = await self.storage.put(resource, write.namespace, write.name, stored, expect=current.revision)
-        return (body if views.stored_here(resource) else with_revision(obj, revision)), revision
+        return await self.seen(write, obj, stored, body, revision), revision
+
+    async def seen(self, write: Write, obj: Object, stored: Object, body: bytes, revision: int) -> bytes:
+        """What the writer sees of its write: custom resources come back through the stored form, as kube-apiserver reads them."""
+        resource = write.resource
+        if views.stored_here(resource):
+            return body
+        if not getattr(resource, "custom", False):
+            return with_revision(obj, revision)
+        return with_revision(await views.converted(resource, orjson.loads(orjson.dumps(stored))), revision)
 
     async def default(self, write: Write, obj: Object) -> None:
         write.resource.strategy.default(obj)
