@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import time
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import click
 
+from minikube_agents.network import removing
 from minikube_py.cluster.launch import LaunchError, launch, stop
 from minikube_py.cluster.layout import AlreadyRunning, Layout, clusters_root, lock_holder, take_lock
 from minikube_py.cluster.spec import COMPONENTS, NETWORKS, RUNTIMES, STORES, ClusterSpec, SpecError
@@ -193,5 +193,5 @@ def down(name: str, data_dir: str | None, everything: bool, purge: bool) -> None
         except (LaunchError, OSError) as error:
             raise click.ClickException(str(error)) from error
         if purge:
-            shutil.rmtree(layout.data)
+            removing.remove_tree(str(layout.data))
         click.echo(f"cluster on {layout.data} {'ended' if ran else 'was not running'}{', data deleted' if purge else ''}")

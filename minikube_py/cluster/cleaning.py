@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from pathlib import Path
 
-from minikube_agents.network import starting
+from minikube_agents.network import removing, starting
 from minikube_agents.shim import journal
 from minikube_py.cluster.layout import Layout
 
@@ -16,5 +15,5 @@ def clean(layout: Layout) -> list[str]:
     problems = journal.cleanup(starting.journal_path(str(layout.data)))
     for path in (layout.run, *(base / f"minikube-py-{layout.run.name}" for base in (layout.run.parent, Path("/dev/shm")))):
         with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(path)
+            removing.remove_tree(str(path))
     return problems

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +36,7 @@ from minikube_agents.kubelet.planning import (
 from minikube_agents.kubelet.probing import Prober
 from minikube_agents.kubelet.starting import Starter
 from minikube_agents.kubelet.terminating import Terminator, field_path
+from minikube_agents.network import removing
 from minikube_agents.runtime.contract import ContainerStatus, NotFoundError, RuntimeError_
 from minikube_api.meta import times
 from minikube_api.meta.errors import StatusError
@@ -297,7 +297,7 @@ class PodWorker:
         if self.host.volumes is not None:
             await self.host.volumes.tear_down(self.uid)
             for directory in self.host.options.logs.glob(f"*_{self.uid}"):
-                await asyncio.to_thread(shutil.rmtree, directory)
+                await asyncio.to_thread(removing.remove_tree, str(directory))
         self.host.statuses.forget(self.uid)
 
     @property

@@ -85,7 +85,11 @@ def _end_processes(entries: list[dict[str, Any]], patience: float) -> list[str]:
 
 
 def _remove_cgroup(entry: dict[str, Any]) -> str:
-    return "" if cgroups.remove_tree(entry["path"]) else f"cgroup {entry['path']} is busy"
+    if not cgroups.remove_tree(entry["path"]):
+        return f"cgroup {entry['path']} is busy"
+    with contextlib.suppress(OSError):  # shared with other clusters: the last one takes it away
+        os.rmdir(os.path.dirname(entry["path"]))
+    return ""
 
 
 def _remove_link(entry: dict[str, Any]) -> str:

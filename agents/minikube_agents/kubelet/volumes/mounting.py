@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from minikube_agents.kubelet.pods import AnyContainer
 from minikube_agents.kubelet.volumes import atomic_writer, payloads
 from minikube_agents.kubelet.volumes.atomic_writer import File
 from minikube_agents.kubelet.volumes.payloads import VolumeError
+from minikube_agents.network import removing
 from minikube_agents.runtime.contract import Mount
 from minikube_api.schema.typed import core_v1 as v1
 
@@ -166,7 +166,7 @@ class Volumes:
         """Removes everything of the pod. hostPath and claims are not touched: they are not below the pod's directory."""
         for place in self._directories(uid):
             if place.exists():
-                await asyncio.to_thread(shutil.rmtree, place)
+                await asyncio.to_thread(removing.remove_tree, str(place))
 
     def _directories(self, uid: str) -> list[Path]:
         return [pod_directory(self._root, uid), *([self._memory_root / uid] if self._memory_root else [])]
