@@ -60,6 +60,7 @@ class Agents:
         options = KubeletOptions(
             node_name=name,
             node_ip=node.ip,
+            pod_cidr=node.pod_cidr,
             root=self.layout.node(name),
             memory_root=memory_root(self.layout, name),
             listen_fd=listener.detach(),
