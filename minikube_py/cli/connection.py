@@ -15,7 +15,7 @@ import click
 from minikube_api.client import kubeconfig, paths
 from minikube_api.client.raw import RawClient
 from minikube_api.meta.errors import StatusError
-from minikube_py.cluster.layout import Layout, clusters_root
+from minikube_py.cluster.layout import Layout, clusters_root, lock_holder
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"
 
@@ -119,17 +119,20 @@ def _info(group: str, version: str, tree: dict[str, Any]) -> ResourceInfo:
 
 
 def config_for(path: str | None, cluster: str | None) -> kubeconfig.Kubeconfig:
-    """--kubeconfig, --cluster, $KUBECONFIG, then the one cluster of this user that has a kubeconfig, then ~/.kube/config."""
+    """--kubeconfig, --cluster, $KUBECONFIG, the one cluster of this user that runs, ~/.kube/config; in this order. Raises ValueError."""
     if path:
         return kubeconfig.load(path)
     if cluster:
         return kubeconfig.load(Layout(clusters_root() / cluster).kubeconfig)
     if os.environ.get("KUBECONFIG"):
         return kubeconfig.load()
-    default = Layout(clusters_root() / "minikube").kubeconfig
-    written = [default] if default.exists() else sorted(Path(clusters_root()).glob("*/kubeconfig"))
-    if len(written) == 1:
-        return kubeconfig.load(written[0])
+    running = [layout for p in sorted(clusters_root().glob("*")) if lock_holder(layout := Layout(p)) is not None]
+    if len(running) == 1:
+        return kubeconfig.load(running[0].kubeconfig)
+    if len(running) > 1:
+        raise ValueError(f"several clusters run ({', '.join(r.data.name for r in running)}): choose one with --cluster NAME")
+    if not (Path.home() / ".kube" / "config").exists():
+        raise ValueError("no cluster runs and there is no kubeconfig: start one with `minictl up`, or name one with --kubeconfig")
     return kubeconfig.load()
 
 
