@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from minikube_agents.network import removing
+from minikube_agents.network import owning, removing
 from minikube_agents.runtime.contract import Mount, SecurityContext
 from tests.runtime import nodes
 from tests.runtime.nodes import output, pod
@@ -41,3 +41,18 @@ async def test_files_of_other_ids_are_removed_too(tmp_path: Path) -> None:
         await runtime.close()
         removing.remove_tree(volume)
         assert not os.path.exists(volume)
+
+
+def test_a_file_is_given_to_an_id_of_containers(tmp_path: Path) -> None:
+    if nodes.probe.probe(str(tmp_path)).subordinate_ids:
+        with pytest.raises(PermissionError, match="install uidmap"):
+            owning.chown(tmp_path, 1000, -1)
+        return
+    (tmp_path / "token").write_text("x")
+    owning.chown(tmp_path / "token", 1000, 2000)
+    info = (tmp_path / "token").stat()
+    if os.geteuid() == 0:
+        assert (info.st_uid, info.st_gid) == (1000, 2000)
+    else:
+        assert info.st_uid not in (os.geteuid(), 1000)
+        assert info.st_gid - info.st_uid == 1000

@@ -80,7 +80,7 @@ def attach(tool: str, pid: int, log_path: str) -> list[int | str]:
                 process.wait()
                 log.seek(0)
                 words = log.read().decode(errors="replace").strip().splitlines()
-                raise OSError(0, f"{tool}: {words[-1] if words else 'its link did not come up'}")
+                raise OSError(0, f"{tool}: {'; '.join(words[-2:]) or 'its link did not come up'}")
             time.sleep(0.005)
     known = identity.of(process.pid)
     process.returncode = 0  # it lives as long as the cluster's network; the journal ends it

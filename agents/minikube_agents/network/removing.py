@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 
-from minikube_agents.shim import userns
+from minikube_agents.network import owning
 
 
 def remove_tree(path: str) -> None:
@@ -14,20 +14,9 @@ def remove_tree(path: str) -> None:
         shutil.rmtree(path)
     except FileNotFoundError:
         return
-    except PermissionError:
+    except PermissionError as error:
         if os.geteuid() == 0:
             raise
-        _remove_inside(path)
-
-
-def _remove_inside(path: str) -> None:
-    pid = os.fork()
-    if pid == 0:
-        try:
-            userns.enter()
-            os.execvp("rm", ["rm", "-rf", "--", path])
-        finally:
-            os._exit(1)
-    os.waitpid(pid, 0)
-    if os.path.exists(path):
-        raise PermissionError(13, "can't be removed", path)
+        problem = owning.inside(lambda: shutil.rmtree(path))
+        if problem:
+            raise PermissionError(error.errno, f"can't be removed ({problem})", path) from error

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from minikube_agents.network import owning
+
 DATA = "..data"
 NEW_DATA = "..data_tmp"
 
@@ -115,6 +117,6 @@ def _write_file(root: Path, path: str, file: File) -> None:
                 break
             directory.chmod(0o755)
     destination.write_bytes(file.data)
-    if file.uid is not None or file.gid is not None:
-        os.chown(destination, -1 if file.uid is None else file.uid, -1 if file.gid is None else file.gid)
     destination.chmod(file.mode)
+    if file.uid is not None or file.gid is not None:
+        owning.chown(destination, -1 if file.uid is None else file.uid, -1 if file.gid is None else file.gid)

@@ -21,7 +21,7 @@ from minikube_agents.kubelet.pods import AnyContainer
 from minikube_agents.kubelet.volumes import atomic_writer, payloads
 from minikube_agents.kubelet.volumes.atomic_writer import File
 from minikube_agents.kubelet.volumes.payloads import VolumeError
-from minikube_agents.network import removing
+from minikube_agents.network import owning, removing
 from minikube_agents.runtime.contract import Mount
 from minikube_api.schema.typed import core_v1 as v1
 
@@ -291,8 +291,8 @@ def share_with_group(place: Path, group: int) -> None:
     """fsGroup on a directory tree: owned by the group, setgid on directories, group may do what the owner may."""
     for directory, _, _ in os.walk(place):
         here = Path(directory)
-        os.chown(here, -1, group)
         here.chmod(stat.S_IMODE(here.stat().st_mode) | 0o2070)
+        owning.chown(here, -1, group)
 
 
 def read_only_volumes(pod: v1.Pod) -> frozenset[str]:
