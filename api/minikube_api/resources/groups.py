@@ -5,7 +5,7 @@ from __future__ import annotations
 from minikube_api.resources import admissionregistration, autoscaling, dra, networking, policy, rbac, storage, system
 from minikube_api.resources.apiextensions import definitions
 from minikube_api.resources.apps import batch, workloads
-from minikube_api.resources.core import claims, config, endpoints, events, nodes, quotas, services
+from minikube_api.resources.core import claims, config, endpoints, events, nodes, persistentvolumes, quotas, services
 from minikube_api.resources.pods.strategy import PodStrategy
 from minikube_api.resources.pods.templates import PodTemplateStrategy
 from minikube_api.resources.strategies import KindStrategy
@@ -32,7 +32,7 @@ _STRATEGIES: dict[tuple[str, str], type[KindStrategy]] = {
     ("", "serviceaccounts"): config.ServiceAccountStrategy,
     ("", "events"): events.CoreEventStrategy,
     ("", "persistentvolumeclaims"): claims.ClaimStrategy,
-    ("", "persistentvolumes"): claims.VolumeStrategy,
+    ("", "persistentvolumes"): persistentvolumes.VolumeStrategy,
     ("", "resourcequotas"): quotas.QuotaStrategy,
     ("", "limitranges"): quotas.LimitRangeStrategy,
     ("events.k8s.io", "events"): events.StrictEventStrategy,

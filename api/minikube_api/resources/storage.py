@@ -11,7 +11,7 @@ from minikube_api.meta import field_errors as err
 from minikube_api.meta import names, quantities
 from minikube_api.resources import checks, objectmeta
 from minikube_api.resources.checks import Errors
-from minikube_api.resources.core import claims
+from minikube_api.resources.core import persistentvolumes
 from minikube_api.resources.objectmeta import qualified_problems
 from minikube_api.resources.resource import Object, WriteContext
 from minikube_api.resources.strategies import KindStrategy, set_default
@@ -73,20 +73,9 @@ class StorageClassStrategy(KindStrategy):
         found = []
         for i, term in enumerate(obj.get("allowedTopologies") or ()):
             for j, one in enumerate(term.get("matchLabelExpressions") or ()):
-                if new := _OLD_LABELS.get(one.get("key") or ""):
-                    path = f"allowedTopologies[{i}].matchLabelExpressions[{j}].key"
-                    found.append(f"{path}: deprecated since v{new[0]}; use {err.quote(new[1])} instead")
+                if text := persistentvolumes.old_label(one.get("key") or ""):
+                    found.append(f"allowedTopologies[{i}].matchLabelExpressions[{j}].key: {text}")
         return found
-
-
-#: deprecated node labels: since when, and what replaced them
-_OLD_LABELS = {
-    "beta.kubernetes.io/arch": ("1.14", "kubernetes.io/arch"),
-    "beta.kubernetes.io/os": ("1.14", "kubernetes.io/os"),
-    "failure-domain.beta.kubernetes.io/region": ("1.17", "topology.kubernetes.io/region"),
-    "failure-domain.beta.kubernetes.io/zone": ("1.17", "topology.kubernetes.io/zone"),
-    "beta.kubernetes.io/instance-type": ("1.17", "node.kubernetes.io/instance-type"),
-}
 
 
 def _topologies(terms: Any, path: str) -> Errors:
@@ -167,7 +156,7 @@ def _attached_source(source: Object, path: str) -> Errors:
         return [err.forbidden(path, one)]
     if volume == "":
         return [err.required(f"{path}.persistentVolumeName", "must specify non empty persistentVolumeName")]
-    return claims.inline_volume(inline, f"{path}.inlineVolumeSpec") if inline is not None else []
+    return persistentvolumes.inline_volume(inline, f"{path}.inlineVolumeSpec") if inline is not None else []
 
 
 def _attachment_status(status: Object, path: str) -> Errors:

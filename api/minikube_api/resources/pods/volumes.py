@@ -67,13 +67,14 @@ def source(one: Object, path: str, name: str = "") -> Errors:
             errors.append(err.forbidden(f"{path}.{kind}", "may not specify more than 1 volume type"))
             continue
         found = True
-        errors += _source(kind, tree, f"{path}.{kind}")
+        errors += source_of(kind, tree, f"{path}.{kind}")
     if not found:
         errors.append(err.required(path, "must specify a volume type"))
     return errors
 
 
-def _source(kind: str, tree: Object, path: str) -> Errors:
+def source_of(kind: str, tree: Object, path: str) -> Errors:
+    """Findings in the source of one kind."""
     check = _CHECKS.get(kind)
     if check is not None:
         return check(tree, path)
