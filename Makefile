@@ -3,8 +3,10 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python3.14; 
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 VENV ?= .venv
 BIN = $(VENV)/bin
+# recorded answers of a real API server, kept beside the project
+TRANSCRIPTS ?= ../shared/transcripts
 
-.PHONY: demo test lint types format bench clean install install-dev
+.PHONY: demo test lint types format bench transcripts clean install install-dev
 
 $(VENV)/.installed: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "minikube-py needs Python 3.11 or newer (set PYTHON=...)" >&2; exit 1; }
@@ -41,6 +43,9 @@ format: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m bench.start
+
+transcripts: $(VENV)/.installed-dev
+	$(BIN)/python -m tests.transcripts.ratchet $(TRANSCRIPTS)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .cache
