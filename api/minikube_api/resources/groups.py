@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from minikube_api.resources import admissionregistration, autoscaling, dra, networking, policy, rbac, storage, system
+from minikube_api.resources import (
+    admissionregistration,
+    apiregistration,
+    autoscaling,
+    certificates,
+    dra,
+    flowcontrol,
+    networking,
+    policy,
+    rbac,
+    storage,
+)
 from minikube_api.resources.apiextensions import definitions
 from minikube_api.resources.apps import batch, workloads
 from minikube_api.resources.core import claims, config, endpoints, events, nodes, persistentvolumes, quotas, services
@@ -70,10 +81,10 @@ _STRATEGIES: dict[tuple[str, str], type[KindStrategy]] = {
     (_ADMISSION, "mutatingadmissionpolicies"): admissionregistration.MutatingPolicyStrategy,
     (_ADMISSION, "validatingadmissionpolicybindings"): admissionregistration.PolicyBindingStrategy,
     (_ADMISSION, "mutatingadmissionpolicybindings"): admissionregistration.MutatingBindingStrategy,
-    (_FLOW, "flowschemas"): system.FlowSchemaStrategy,
-    (_FLOW, "prioritylevelconfigurations"): system.PriorityLevelStrategy,
-    ("certificates.k8s.io", "certificatesigningrequests"): system.SigningRequestStrategy,
-    ("apiregistration.k8s.io", "apiservices"): system.APIServiceStrategy,
+    (_FLOW, "flowschemas"): flowcontrol.FlowSchemaStrategy,
+    (_FLOW, "prioritylevelconfigurations"): flowcontrol.PriorityLevelStrategy,
+    ("certificates.k8s.io", "certificatesigningrequests"): certificates.SigningRequestStrategy,
+    ("apiregistration.k8s.io", "apiservices"): apiregistration.APIServiceStrategy,
     ("apiextensions.k8s.io", "customresourcedefinitions"): definitions.DefinitionStrategy,
     (_RESOURCE, "deviceclasses"): dra.DeviceClassStrategy,
     (_RESOURCE, "resourceclaims"): dra.ClaimStrategy,
