@@ -98,7 +98,7 @@ def take_lock(layout: Layout) -> int:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        holder = os.read(fd, 32).decode(errors="replace").strip()
+        holder = _exclusive_holder(fd)
         os.close(fd)
         raise AlreadyRunning(f"a cluster is already running on {layout.data} (pid {holder or 'unknown'})") from None
     os.ftruncate(fd, 0)
@@ -106,8 +106,21 @@ def take_lock(layout: Layout) -> int:
     return fd
 
 
+def _exclusive_holder(fd: int) -> int | None:
+    """The process that locked the file, as the kernel knows it (proc(5), /proc/locks); else, where a file system has another device
+    number there (btrfs), as the file says, which may be damaged."""
+    status = os.fstat(fd)
+    file = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    for line in Path("/proc/locks").read_text().splitlines():
+        fields = line.split()
+        if fields[1:4] == ["FLOCK", "ADVISORY", "WRITE"] and fields[5] == file and int(fields[4]) > 0:
+            return int(fields[4])
+    written = os.pread(fd, 32, 0).decode(errors="replace").strip()
+    return int(written) if written.isdecimal() else None
+
+
 def lock_holder(layout: Layout) -> int | None:
-    """The pid of the process that holds the data directory, None when nobody does."""
+    """The pid of the process that holds the data directory, -1 when it can't be known, None when nobody does."""
     try:
         fd = os.open(layout.lock, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -115,8 +128,7 @@ def lock_holder(layout: Layout) -> int | None:
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        text = os.read(fd, 32).decode(errors="replace").strip()
-        return int(text) if text.isdigit() else -1
+        return _exclusive_holder(fd) or -1
     finally:
         os.close(fd)
     return None

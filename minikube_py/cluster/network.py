@@ -53,9 +53,15 @@ def with_kept_ranges(spec: ClusterSpec, layout: Layout) -> ClusterSpec:
     """Addresses live in stored objects, so kept data keeps its ranges; other ones asked for explicitly win (and are the user's business)."""
     try:
         kept = json.loads((layout.data / "ranges.json").read_text())
+        pods, services = kept["pods"], kept["services"]
     except FileNotFoundError:
         return spec
-    return replace(spec, pod_cidr=spec.pod_cidr or kept["pods"], service_cidr=spec.service_cidr or kept["services"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise NetworkError(
+            f"{layout.data / 'ranges.json'} can't be read ({error}): it holds the address ranges of the kept objects; "
+            "remove it to choose them anew"
+        ) from error
+    return replace(spec, pod_cidr=spec.pod_cidr or pods, service_cidr=spec.service_cidr or services)
 
 
 def keep_ranges(spec: ClusterSpec, layout: Layout) -> ClusterSpec:

@@ -114,12 +114,28 @@ class ClusterSpec:
     @staticmethod
     def load(path: Path) -> ClusterSpec:
         """The spec kept at `path`; unknown keys (of a newer version) are an error, never dropped."""
-        tree = json.loads(path.read_text())
+        try:
+            tree = json.loads(path.read_bytes())
+        except ValueError as error:
+            raise SpecError(f"{path} can't be read: {error}") from None
+        if not isinstance(tree, dict):
+            raise SpecError(f"{path} can't be read: it is not an object")
         known = {f.name for f in fields(ClusterSpec)}
         if unknown := set(tree) - known:
             raise SpecError(f"{path}: unknown options {', '.join(sorted(unknown))}: written by a newer version?")
+        if wrong := [f.name for f in fields(ClusterSpec) if f.name in tree and not _fits(tree[f.name], f.default)]:
+            raise SpecError(f"{path}: {', '.join(wrong)}: not of the kind expected")
         tree["components"] = tuple(tree.get("components", COMPONENTS))
         return ClusterSpec(**tree)
+
+
+def _fits(value: object, default: object) -> bool:
+    """Whether a value of a file is of its default's type; a tuple is a list of strings there."""
+    if isinstance(default, tuple):
+        return isinstance(value, list) and all(isinstance(item, str) for item in value)
+    if isinstance(default, float):
+        return type(value) in (int, float)
+    return type(value) is type(default)
 
 
 def _cidr(option: str, text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:

@@ -11,7 +11,7 @@ from minikube_api.client import kubeconfig
 from minikube_py.cluster.credentials import ADMIN, Credentials, node_identity
 from minikube_py.cluster.layout import AlreadyRunning, Layout, lock_holder, take_lock
 from minikube_py.cluster.network import keep_ranges, with_kept_ranges
-from minikube_py.cluster.spec import ClusterSpec
+from minikube_py.cluster.spec import ClusterSpec, SpecError
 
 
 @pytest.fixture
@@ -71,3 +71,20 @@ def test_kept_data_keeps_its_addresses_unless_others_are_asked_for(layout):
     assert (kept.pod_cidr, kept.service_cidr) == ("10.9.0.0/16", "10.8.0.0/16")
     asked = with_kept_ranges(ClusterSpec(pod_cidr="10.7.0.0/16"), layout)
     assert (asked.pod_cidr, asked.service_cidr) == ("10.7.0.0/16", "10.8.0.0/16")
+
+
+def test_the_holder_is_known_whatever_the_lock_file_says(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    held = take_lock(layout)
+    layout.lock.write_bytes(b"\xff 1 \n")
+    assert lock_holder(layout) == os.getpid()
+    with pytest.raises(AlreadyRunning, match=f"pid {os.getpid()}"):
+        take_lock(layout)
+    os.close(held)
+
+
+@pytest.mark.parametrize("content", [b"\xff{", b"[]", b'{"name": 7}', b'{"components": "apiserver"}', b'{"nodes": true}'])
+def test_options_that_can_not_be_read_are_a_spec_error_with_the_file(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "cluster.json").write_bytes(content)
+    with pytest.raises(SpecError, match=r"cluster\.json"):
+        ClusterSpec.load(tmp_path / "cluster.json")

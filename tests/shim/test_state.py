@@ -131,3 +131,12 @@ def test_a_sysctl_is_put_back(tmp_path: Path) -> None:
     journal.Journal(path).write("sysctl", path=str(setting), was="0")
     assert journal.cleanup(path) == []
     assert setting.read_text() == "0"
+
+
+def test_unreadable_journal_lines_are_told_once_and_the_others_acted_on(tmp_path: Path) -> None:
+    path, sysctl = tmp_path / "journal", tmp_path / "sysctl"
+    entry = f'{{"kind": "sysctl", "path": "{sysctl}", "was": "0"}}'
+    path.write_bytes(b'\xff\x00\nword\n{"kind": "cgroup"}\n[]\n{"kind": "unheard-of"}\n' + entry.encode() + b'\n{"torn')
+    assert journal.cleanup(str(path)) == [f"what 5 unreadable lines of {path} named"]
+    assert sysctl.read_text() == "0"
+    assert journal.cleanup(str(path)) == []

@@ -42,7 +42,7 @@ def collision(ranges: Ranges, routes: Iterable[str]) -> str:
     """The first of `routes` (CIDRs; a default route counts for nothing) that a range overlaps, else ""."""
     for route in routes:
         if not route.endswith("/0"):
-            for mine in (ranges.nodes, ranges.pods, ranges.services):
+            for mine in (ranges.pods, ranges.services, ranges.nodes):
                 if addresses.overlap(mine, route):
                     return f"{mine} overlaps the route to {route}"
     return ""
@@ -70,6 +70,9 @@ def take(routes: list[str], *, pods: str = "", services: str = "", directory: st
         ranges = candidate(number, pods, services)
         problem = collision(ranges, routes)
         if problem:
+            # every set collides with what was asked for: that is what the user must hear, not that the first set is taken
+            if any(asked and problem.startswith(asked) for asked in (pods, services)):
+                raise NoFreeRange(f"{problem}, which this machine has already")
             reason = reason or problem
             continue
         fd = _lock(number, directory or lock_directory())

@@ -122,8 +122,8 @@ def find(data_directory: str) -> Started | None:
     try:
         with open(os.path.join(network_directory(data), "network.json"), encoding="utf-8") as file:
             started = Started(**json.load(file))
-    except FileNotFoundError:
-        return None
+    except (FileNotFoundError, ValueError, TypeError):
+        return None  # unreadable is as good as none: the journal knows what has to go
     with contextlib.suppress(OSError):
         launch.connect(started.socket_path).close()
         return started

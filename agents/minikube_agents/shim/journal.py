@@ -38,20 +38,37 @@ class Journal:
 
 
 def read(path: str) -> list[dict[str, Any]]:
+    """The entries that can be read; what follows the last newline was torn by a crash."""
+    return _read(path)[0]
+
+
+def _read(path: str) -> tuple[list[dict[str, Any]], int]:
+    """The entries, and how many lines are none."""
     try:
         with open(path, "rb") as file:
             lines = file.read().split(b"\n")[:-1]
     except FileNotFoundError:
-        return []
-    return [json.loads(line) for line in lines]
+        return [], 0
+    entries = [entry for entry in map(_entry, lines) if entry is not None]
+    return entries, len(lines) - len(entries)
+
+
+def _entry(line: bytes) -> dict[str, Any] | None:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    needed = _NEEDED.get(entry.get("kind")) if isinstance(entry, dict) else None
+    return entry if needed is not None and needed <= entry.keys() else None
 
 
 def cleanup(path: str, *, patience: float = 5.0) -> list[str]:
-    """Remove everything the journal names, then the journal. Returns what could not be removed, in words; then the journal stays.
+    """Remove everything the journal names, then the journal. Returns what could not be removed, in words; then the journal stays,
+    unless it is only that lines of it can't be read: no later try would do better.
 
     Blocks for up to `patience` seconds for processes that die slowly. Safe to repeat.
     """
-    entries = read(path)
+    entries, unreadable = _read(path)
     problems = _end_processes([entry for entry in entries if entry["kind"] == "process"], patience)
     seen: set[str] = set()
     for entry in reversed(entries):
@@ -65,6 +82,8 @@ def cleanup(path: str, *, patience: float = 5.0) -> list[str]:
     if not problems:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
+    if unreadable:
+        problems.append(f"what {unreadable} unreadable line{'s' if unreadable > 1 else ''} of {path} named")
     return problems
 
 
@@ -119,6 +138,14 @@ def _restore_sysctl(entry: dict[str, Any]) -> str:
     return ""
 
 
+#: what an entry of each kind must have
+_NEEDED = {
+    "process": {"identity"},
+    "cgroup": {"path"},
+    "link": {"name"},
+    "table": {"family", "name"},
+    "sysctl": {"path", "was"},
+}
 _REMOVERS = {
     "cgroup": _remove_cgroup,
     "link": _remove_link,
