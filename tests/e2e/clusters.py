@@ -152,7 +152,12 @@ def started(name: str, *options: str) -> Iterator[Cluster]:
             "KUBECACHEDIR": str(home / "kube-cache"),
         }
         try:
-            minictl(home, "up", "--name", name, "--listen", "127.0.0.1:0", "--kubeconfig", str(kubeconfig), *options)
+            try:
+                minictl(home, "up", "--name", name, "--listen", "127.0.0.1:0", "--kubeconfig", str(kubeconfig), *options)
+            except CommandFailed as error:
+                for log in sorted((home / name / "logs").glob("*.log")):
+                    error.add_note(f"{log.name}:\n{log.read_text()[-4000:]}")
+                raise
             yield Cluster(name, home, kubeconfig, environment)
         finally:
             minictl(home, "down", "--name", name, "--purge")
