@@ -76,7 +76,7 @@ def _webhook(hook: Object, path: str) -> Errors:
     effects = hook.get("sideEffects")
     at = f"{path}.sideEffects"
     errors += (
-        [err.required(at, 'must specify one of "None", "NoneOnDryRun"')]
+        [err.required(at, "must specify one of None, NoneOnDryRun")]
         if effects is None
         else one_of(effects, at, ("None", "NoneOnDryRun"))
     )
@@ -98,6 +98,7 @@ def _review_versions(versions: Any, path: str) -> Errors:
     for i, version in enumerate(versions):
         if version in versions[:i]:
             errors.append(err.invalid(f"{path}[{i}]", version, "duplicate version"))
+            continue
         errors += checks.named(version, f"{path}[{i}]", names.dns1035_label)
     if not set(versions) & {"v1", "v1beta1"}:
         errors.append(err.invalid(path, versions, "must include at least one of v1, v1beta1"))
@@ -108,10 +109,10 @@ def _qualified_domain(name: str, path: str) -> Errors:
     """IsFullyQualifiedName: a subdomain of three parts and more."""
     if not name:
         return [err.required(path)]
-    errors = checks.named(name, path, names.dns1123_subdomain)
-    if not errors and name.count(".") < 2:
-        errors.append(err.invalid(path, name, "should be a domain with at least three segments separated by dots"))
-    return errors
+    if problems := names.dns1123_subdomain(name):
+        return [err.invalid(path, name, ",".join(problems))]
+    detail = "should be a domain with at least three segments separated by dots"
+    return [err.invalid(path, name, detail)] if name.count(".") < 2 else []
 
 
 def client_config(config: Object, path: str) -> Errors:
@@ -144,13 +145,13 @@ def webhook_service(service: Object, path: str) -> Errors:
     if port is not None and not 1 <= port <= 65535:
         errors.append(err.invalid(f"{path}.port", port, f"port is not valid: {names.inclusive_range_message(1, 65535)}"))
     where = service.get("path")
-    if where is None:
-        return errors
     at = f"{path}.path"
-    if not where.startswith("/"):
-        return [*errors, err.invalid(at, where, "must start with a '/'")]
-    if where in ("/",):
+    if where in (None, "", "/"):
         return errors
+    if where == "//":
+        return [*errors, err.invalid(at, where, "segment[0] may not be empty")]
+    if not where.startswith("/"):
+        errors.append(err.invalid(at, where, "must start with a '/'"))
     for i, step in enumerate(where[1:].removesuffix("/").split("/")):
         if not step:
             errors.append(err.invalid(at, where, f"segment[{i}] may not be empty"))
@@ -187,28 +188,35 @@ def _resources(listed: Any, path: str) -> Errors:
     if not listed:
         return [err.required(path)]
     errors: Errors = []
-    with_subresources = {one.split("/")[0] for one in listed if one.endswith("/*")}
+    whole: set[str] = set()
+    everywhere: set[str] = set()
     for i, one in enumerate(listed):
         at = f"{path}[{i}]"
         if not one:
             errors.append(err.required(at))
-        resource, _, subresource = one.partition("/")
-        if one == "*/*" and len(listed) > 1:
-            detail = "if '*/*' is present, must not specify other resources"
-            errors.append(err.invalid(path, listed, detail))
-        if subresource and subresource != "*" and resource in with_subresources:
-            detail = f"if '{resource}/*' is present, must not specify {one}"
-            errors.append(err.invalid(at, one, detail))
-        if resource == "*" and not subresource and len([o for o in listed if "/" not in o]) > 1:
-            detail = "if '*' is present, must not specify other resources without subresources"
-            errors.append(err.invalid(path, listed, detail))
+        resource, slash, subresource = one.partition("/")
+        if not slash:
+            continue
+        if resource in whole:
+            errors.append(err.invalid(at, one, f"if '{resource}/*' is present, must not specify {one}"))
+        if subresource in everywhere:
+            errors.append(err.invalid(at, one, f"if '*/{subresource}' is present, must not specify {one}"))
+        if subresource == "*":
+            whole.add(resource)
+        if resource == "*":
+            everywhere.add(subresource)
+    if "*/*" in listed and len(listed) > 1:
+        errors.append(err.invalid(path, listed, "if '*/*' is present, must not specify other resources"))
+    plain = [one for one in listed if one and "/" not in one]
+    # the last plain resource counts, as in Kubernetes
+    if "*" in plain and plain[-1] != "*":
+        detail = "if '*' is present, must not specify other resources without subresources"
+        errors.append(err.invalid(path, listed, detail))
     return errors
 
 
 def match_conditions(listed: Any, path: str) -> Errors:
-    if len(listed) > 64:
-        return [err.too_many(path, len(listed), 64)]
-    errors: Errors = []
+    errors: Errors = [err.too_many(path, len(listed), 64)] if len(listed) > 64 else []
     seen: set[str] = set()
     for i, one in enumerate(listed):
         at, name = f"{path}[{i}]", one.get("name") or ""
@@ -276,6 +284,16 @@ def match_resources(constraints: Object, path: str) -> Errors:
     for field in ("resourceRules", "excludeResourceRules"):
         for i, rule in enumerate(constraints.get(field) or ()):
             errors += rule_problems(rule, f"{path}.{field}[{i}]")
+            errors += _resource_names(rule.get("resourceNames") or (), f"{path}.{field}[{i}].resourceNames")
+    return errors
+
+
+def _resource_names(listed: Any, path: str) -> Errors:
+    errors: Errors = []
+    for i, name in enumerate(listed):
+        errors += checks.named(name, f"{path}[{i}]", names.path_segment)
+        if name in listed[:i]:
+            errors.append(err.duplicate(f"{path}[{i}]", name))
     return errors
 
 
@@ -288,14 +306,18 @@ def _param_kind(kind: Object, path: str) -> Errors:
         errors.append(err.invalid(f"{path}.apiVersion", version, f"unexpected GroupVersion string: {version}"))
     else:
         group, _, plain = version.rpartition("/")
-        if group:
-            errors += [err.invalid(f"{path}.apiVersion", group, m) for m in names.dns1123_subdomain(group)]
-        errors += [err.invalid(f"{path}.apiVersion", plain, m) for m in names.dns1035_label(plain)]
+        if group and (problems := names.dns1123_subdomain(group)):
+            errors.append(err.invalid(f"{path}.apiVersion", group, ",".join(problems)))
+        if not plain:
+            errors.append(err.invalid(f"{path}.apiVersion", version, "version must be specified"))
+        elif problems := names.dns1035_label(plain):
+            errors.append(err.invalid(f"{path}.apiVersion", plain, ",".join(problems)))
     if not kind.get("kind"):
         errors.append(err.required(f"{path}.kind"))
     else:
         detail = "may have mixed case, but should otherwise match: "
-        errors += [err.invalid(f"{path}.kind", kind["kind"], detail + m) for m in names.dns1035_label(kind["kind"].lower())]
+        if problems := names.dns1035_label(kind["kind"].lower()):
+            errors.append(err.invalid(f"{path}.kind", kind["kind"], detail + ",".join(problems)))
     return errors
 
 
@@ -307,11 +329,14 @@ def _variables(listed: Any, path: str) -> Errors:
             errors.append(err.required(f"{at}.name", "name is not specified"))
         elif not name.isidentifier():
             errors.append(err.invalid(f"{at}.name", name, "name is not a valid CEL identifier"))
+        elif any(other.get("name") == name for other in listed[:i]):
+            errors.append(err.duplicate(f"{at}.name", name))
         if not (one.get("expression") or "").strip():
             errors.append(err.required(f"{at}.expression", "expression is not specified"))
     return errors
 
 
+_AUDIT_ANNOTATIONS_MAX = 20
 _REASONS = ("Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized")
 
 
@@ -339,14 +364,18 @@ class ValidatingPolicyStrategy(PolicyStrategy):
                 errors.append(err.required(f"{at}.message", detail))
             if one.get("reason") is not None:
                 errors += one_of(one["reason"], f"{at}.reason", _REASONS)
-        return errors + _audit_annotations(annotations)
+        return errors + _audit_annotations(annotations, obj["metadata"].get("name") or "")
 
 
-def _audit_annotations(listed: Any) -> Errors:
+def _audit_annotations(listed: Any, policy: str) -> Errors:
     errors: Errors = []
+    if len(listed) > _AUDIT_ANNOTATIONS_MAX:
+        detail = f"must not have more than {_AUDIT_ANNOTATIONS_MAX} auditAnnotations"
+        errors.append(err.invalid("spec.auditAnnotations", listed, detail))
     for i, one in enumerate(listed):
         at, key = f"spec.auditAnnotations[{i}]", one.get("key") or ""
-        errors += checks.label_name(key, f"{at}.key") if key else [err.required(f"{at}.key")]
+        # the annotation is called so in the audit log
+        errors += checks.label_name(f"{policy}/{key}", f"{at}.key")
         if any(other.get("key") == key for other in listed[:i]):
             errors.append(err.duplicate(f"{at}.key", key))
         if not (one.get("valueExpression") or "").strip():
@@ -409,7 +438,8 @@ class PolicyBindingStrategy(KindStrategy):
         if spec.get("paramRef") is not None:
             errors += _param_ref(spec["paramRef"], "spec.paramRef")
         if spec.get("matchResources") is not None:
-            errors += match_resources(spec["matchResources"], "spec.matchResources")
+            # Kubernetes names the field so
+            errors += match_resources(spec["matchResources"], "spec.matchResouces")
         if self.validating:
             errors += _actions(spec.get("validationActions") or (), "spec.validationActions")
         return errors
@@ -421,18 +451,17 @@ class MutatingBindingStrategy(PolicyBindingStrategy):
 
 def _param_ref(ref: Object, path: str) -> Errors:
     errors: Errors = []
-    if ref.get("name"):
-        errors += checks.named(ref["name"], f"{path}.name", names.path_segment)
-        if ref.get("selector") is not None:
-            detail = "name and selector are mutually exclusive"
-            errors.append(err.forbidden(f"{path}.name", detail))
-    if ref.get("selector") is not None:
-        errors += checks.label_selector(ref["selector"], f"{path}.selector")
-    elif not ref.get("name"):
+    name, selector = ref.get("name") or "", ref.get("selector")
+    if name:
+        errors += checks.named(name, f"{path}.name", names.path_segment)
+    if selector is not None:
+        errors += checks.label_selector(selector, f"{path}.selector")
+    if name and selector is not None:
+        errors += [err.forbidden(f"{path}.{field}", "name and selector are mutually exclusive") for field in ("name", "selector")]
+    if not name and selector is None:
         errors.append(err.required(path, "one of name or selector must be specified"))
-    action = ref.get("parameterNotFoundAction")
-    at = f"{path}.parameterNotFoundAction"
-    return errors + (one_of(action, at, ("Allow", "Deny")) if action else [err.required(at)])
+    action, at = ref.get("parameterNotFoundAction"), f"{path}.parameterNotFoundAction"
+    return errors + (one_of(action, at, ("Deny", "Allow")) if action else [err.required(at)])
 
 
 def _actions(actions: Any, path: str) -> Errors:
