@@ -120,7 +120,8 @@ def test_taking_out_all_named_fields_leaves_nothing(obj: dict[str, Any]) -> None
             {"items": [{"value": 1}]},
             (
                 ".items",
-                'element 0: associative list with keys has an element that omits key field "name" (and doesn\'t have default value)',
+                'element 0: associative list with keys has an element that omits all key fields ["name"] '
+                "(and doesn't have default values for any key fields)",
             ),
             id="no-key",
         ),

@@ -104,7 +104,7 @@ def _owner_problems(owners: list[Object], path: str) -> list[FieldError]:
         if not version.rpartition("/")[2]:
             errors.append(err.invalid(f"{path}.apiVersion", version, "version must not be empty"))
         missing = [name for name in ("kind", "name", "uid") if not owner.get(name)]
-        errors += [err.invalid(f"{path}.{name}", "", f"{name} must not be empty") for name in missing]
+        errors += [err.invalid(f"{path}.{name}", "", "must not be empty") for name in missing]
         if (version, owner.get("kind")) == ("v1", "Event"):
             errors.append(err.invalid(path, _owner_value(owner), "/v1, Kind=Event is disallowed from being an owner"))
         if owner.get("controller"):

@@ -87,16 +87,20 @@ class Shape:
             value = item.get(keys[0], _MISSING)
             if type(value) is str:
                 return apply_sets.key_element(keys, value)
-        return apply_sets.key_element(keys, *(self._key(item, name) for name in keys))
+        values = {name: self._key(item, name) for name in keys}
+        known = tuple(name for name in keys if values[name] is not _MISSING)
+        if not known:
+            listed = " ".join(f'"{name}"' for name in keys)
+            raise ItemError(
+                f"associative list with keys has an element that omits all key fields [{listed}] "
+                "(and doesn't have default values for any key fields)"
+            )
+        return apply_sets.key_element(known, *(values[name] for name in known))
 
     def _key(self, item: dict[str, Any], name: str) -> Any:
         value = item.get(name, _MISSING)
         if value is _MISSING:
             value = self.defaults.get(name, _MISSING)
-            if value is _MISSING:
-                raise ItemError(
-                    f'associative list with keys has an element that omits key field "{name}" (and doesn\'t have default value)'
-                )
         if isinstance(value, dict | list):
             raise ItemError(f'associative list with keys has an element whose key field "{name}" is no scalar')
         return value

@@ -9,9 +9,9 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+from minikube_api.meta import expressions, formats
 from minikube_api.meta import field_errors as err
 from minikube_api.meta.errors import FieldError
-from minikube_api.schema import custom_formats
 from minikube_api.schema.custom import Structural, correlated_item, structural
 
 NO_PATH = "<nil>"
@@ -135,12 +135,12 @@ def _check_string(value: str, raw: dict[str, Any], path: str, found: list[FieldE
     if (least := raw.get("minLength")) is not None and len(value) < least:
         found.append(err.invalid(shown(path), value, f"{where} should be at least {least} chars long"))
         return
-    if (pattern := raw.get("pattern")) and not custom_formats.compiled(pattern).search(value):
+    if (pattern := raw.get("pattern")) and not expressions.compiled(pattern).search(value):
         found.append(err.invalid(shown(path), value, f"{where} should match '{pattern}'"))
 
 
 def _check_format(value: str, form: str, path: str, found: list[FieldError]) -> None:
-    if not custom_formats.holds(form, value):
+    if not formats.holds(form, value):
         found.append(err.type_invalid(shown(path), value, f"{_in_body(path)} must be of type {form}: {err.quote(value)}"))
 
 

@@ -68,7 +68,7 @@ class Router:
         info = request.info
         resource = self.registry.get(info.group, info.version, info.resource)
         if resource is None:
-            if not self.discovery.serves(info.group, info.version):
+            if not self.discovery.serves(info.group, info.version) or self._custom_group(info.group, info.version):
                 return NOT_FOUND
             raise no_such_path()
         if request.method == "HEAD":
@@ -90,6 +90,11 @@ class Router:
         if resource.namespaced and not info.namespace and verb not in ("list", "watch"):
             raise method_not_allowed()
         return resource
+
+    def _custom_group(self, group: str, version: str) -> bool:
+        """Whether custom resources make up a group version: what is missing there is missing as a path is."""
+        resources = self.discovery.groups.get(group, {}).get(version, ())
+        return any(getattr(resource, "custom", False) for resource in resources)
 
     async def serve(self, request: Request) -> Reply:
         resource = self.find(request)

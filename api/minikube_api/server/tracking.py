@@ -8,6 +8,8 @@ import orjson
 
 from minikube_api.resources.resource import Resource
 from minikube_api.schema import managed
+from minikube_api.schema.apply_shapes import ItemError
+from minikube_api.schema.model import Schema
 from minikube_api.server.context import Object
 
 _STATUS: dict[str, Any] = {"f:status": {}}
@@ -21,7 +23,23 @@ def writer(resource: Resource, manager: str, subresource: str, now: str) -> mana
         now=now,
         subresource=subresource,
         reset=reset_fields(resource, subresource),
+        versions=_versions(resource) if getattr(resource, "custom", False) else None,
     )
+
+
+def _versions(resource: Any) -> managed.Versions:
+    """Custom resources in the terms of another version: apiVersion renamed. What that version does not know can't be typed there."""
+
+    def converted(obj: Object, version: str) -> tuple[Object, Schema] | None:
+        load = resource.schemas.get(version)
+        if load is None:
+            return None
+        schema = load()
+        if unknown := [key for key in obj if key not in schema.fields and not schema.preserve_unknown]:
+            raise ItemError(f".{unknown[0]}: field not declared in schema")
+        return {**obj, "apiVersion": version}, schema
+
+    return converted
 
 
 def reset_fields(resource: Resource, subresource: str) -> dict[str, Any]:

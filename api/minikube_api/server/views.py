@@ -162,12 +162,15 @@ async def list_body(
         kind, api_version = "PartialObjectMetadataList", f"meta.k8s.io/{view.version}"
         parts = []
         for i, body in enumerate(sources):
-            parts.append(b'{"metadata":%b}' % metadata_bytes(body))
+            parts.append(partial(body, view.version) if keeps_type(resource) else b'{"metadata":%b}' % metadata_bytes(body))
             if i % _BATCH == _BATCH - 1:
                 await asyncio.sleep(0)
     else:
         kind, api_version = list_kind(resource), resource.api_version
         cut = (lambda body: body) if keeps_type(resource) else _untyped
+        if keeps_type(resource):
+            # an unstructured list always says whether there is more
+            metadata = {"continue": "", **metadata}
         parts = [cut(body) for body in sources]
     head = b'{"kind":"%b","apiVersion":"%b","metadata":%b,"items":[' % (
         kind.encode(),

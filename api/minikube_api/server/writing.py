@@ -74,6 +74,8 @@ class Write:
     reservations: list[Reservation] = field(default_factory=list)
     #: how the change is tracked; apply has its own bookkeeping done already
     tracked: bool = False
+    #: the DeleteOptions that admission sees; the options of other writes are those of the query
+    options_tree: Object | None = None
 
 
 class Writer:
@@ -197,6 +199,9 @@ class Writer:
             subresource=info.subresource,
             dry_run=options.dry_run,
             warnings=request.warnings,
+            uid=request.user.uid,
+            groups=request.user.groups,
+            extra=request.user.extra,
         )
         manager = manager_of(options, request)
         return Write(request, resource, options, operation, namespace, info.name, info.subresource, context, manager)
@@ -220,7 +225,7 @@ class Writer:
             self.reserve(write, obj)
             problems = strategy.validate_create(write.context, obj)
             if problems:
-                raise Invalid.object(resource.storage_version[0], resource.kind, write.name, problems)
+                raise Invalid.object(resource.storage_version[0], obj.get("kind") or resource.kind, write.name, problems)
             self.warn(write, obj)
             await self.validate(write, obj)
             result = await self.commit_create(write, obj)
@@ -266,7 +271,7 @@ class Writer:
             self.reserve(write, obj)
             problems = strategy.validate_update(write.context, obj, old)
             if problems:
-                raise Invalid.object(resource.storage_version[0], resource.kind, write.name, problems)
+                raise Invalid.object(resource.storage_version[0], obj.get("kind") or resource.kind, write.name, problems)
             self.warn(write, obj)
             await self.validate(write, obj)
             result = await self.commit_update(write, obj)
@@ -339,6 +344,7 @@ class Writer:
             obj,
             write.old,
             write.options.dry_run,
+            options=write.options_tree or options_tree(write),
             warnings=write.request.warnings,
             audit_annotations=write.request.audit_annotations,
             kind=write.kind,
@@ -415,6 +421,18 @@ class Writer:
             except Changed as error:
                 entry = error.current
         raise too_busy()
+
+
+def options_tree(write: Write) -> Object:
+    """CreateOptions, UpdateOptions... as admission sees them (a patch goes as the create or update that it is)."""
+    made: Object = {"kind": f"{write.operation.capitalize()}Options", "apiVersion": "meta.k8s.io/v1"}
+    if write.options.dry_run:
+        made["dryRun"] = ["All"]
+    query = write.request.query
+    for name in ("fieldManager", "fieldValidation"):
+        if query.get(name):
+            made[name] = query[name]
+    return made
 
 
 #: kinds whose strategy allows a PUT to create (AllowCreateOnUpdate)

@@ -353,14 +353,14 @@ def _subresources(subresources: Object, path: str) -> Errors:
         at = f"{path}.scale.{field}"
         if not value:
             errors.append(err.required(at))
-        elif not _is_path(value) or "[" in value:
+        elif not _is_path(value):
             errors.append(err.invalid(at, value, "must be a simple json path starting with ."))
         elif not _under(value, root):
             errors.append(err.invalid(at, value, f"should be a json path under .{root}"))
     selector = scale.get("labelSelectorPath")
     if selector:
         at = f"{path}.scale.labelSelectorPath"
-        if not _is_path(selector) or "[" in selector:
+        if not _is_path(selector):
             errors.append(err.invalid(at, selector, "must be a simple json path starting with ."))
         elif not _under(selector, "spec", "status"):
             errors.append(err.invalid(at, selector, "should be a json path under either .spec or .status"))

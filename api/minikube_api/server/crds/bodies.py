@@ -86,8 +86,8 @@ def clean(tree: Object, resource: CustomResource, validation: str, notes: list[s
         schema = builtin.definition(custom.OBJECT_META)
         told = decoding.check(meta, schema, kind=resource.kind, api_version=resource.api_version)
         found += [text.replace(' field "', ' field "metadata.', 1) for text in told]
-    found += [f'unknown field "{path}"' for path in custom_pruning.prune_embedded(tree, resource.root)]
     found += [f'unknown field "{path}"' for path in custom_pruning.prune(tree, resource.root)]
+    found += [f'unknown field "{path}"' for path in custom_pruning.prune_embedded(tree, resource.root)]
     if found and validation == "Strict":
         raise decoding.cannot_be_handled(resource.kind, resource.api_version, findings.summary(found))
     return [] if validation == "Ignore" else found

@@ -1,0 +1,549 @@
+"""Expression trees to closures, checked on the way: types of what declarations say, dynamic dispatch for the rest.
+
+A closure takes the activation (a dict of variables; comprehension variables are added to it). Errors of operands of && and || are
+absorbed as CEL says. The cost counts calls and loop turns, near what cel-go counts, so that endless rules end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from minikube_api.cel import macros, types
+from minikube_api.cel.functions import FUNCTIONS, Overload
+from minikube_api.cel.syntax import Node, Problem, parse, report
+from minikube_api.cel.types import BOOL, DYN, ERROR, INT, STRING, Binding, Field, Type, assignable, joined, substituted
+from minikube_api.cel.values import NONE, EvaluationError, Optional, TypeValue, UInt, equal
+
+Activation = dict[str, Any]
+Code = Callable[[Activation], Any]
+Checked = tuple[Type, Code]
+
+#: where the running cost stands in an activation
+COST = "@cost"
+
+
+class CostExceeded(EvaluationError):
+    """The run cost more than it may."""
+
+
+class Cost:
+    """What a run may still spend."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def spend(self, amount: int) -> None:
+        self.left -= amount
+        if self.left < 0:
+            raise CostExceeded("operation cancelled: actual cost limit exceeded")
+
+
+class CompileError(ValueError):
+    """All findings of a compilation, as cel-go writes them."""
+
+
+@dataclass(slots=True)
+class Environment:
+    """What names an expression may use. `structs` are message types that literals may name (MutatingAdmissionPolicy)."""
+
+    variables: Mapping[str, Type]
+    structs: Callable[[str], Type | None] = lambda name: None
+    functions: Mapping[str, list[Overload]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Program:
+    text: str
+    type: Type
+    code: Code
+    #: names of variables that the text uses
+    uses: frozenset[str]
+
+    def run(self, variables: Activation, limit: int | Cost = 1_000_000) -> Any:
+        """Raises EvaluationError."""
+        cost = limit if isinstance(limit, Cost) else Cost(limit)
+        try:
+            return self.code({**variables, COST: cost})
+        except RecursionError:
+            raise EvaluationError("evaluation is too deep") from None
+
+
+def compile(text: str, environment: Environment) -> Program:
+    """Raises CompileError."""
+    try:
+        tree = parse(text)
+        compiler = Compiler(environment)
+        kind, code = compiler.compile(tree, {})
+    except Problem as problem:
+        raise CompileError(report(text, [problem])) from None
+    except RecursionError:
+        raise CompileError("expression recursion limit exceeded") from None
+    if compiler.problems:
+        found = sorted(compiler.problems, key=lambda problem: problem.offset)
+        raise CompileError(report(text, found))
+    return Program(text, kind, code, frozenset(compiler.uses))
+
+
+_LITERALS: tuple[tuple[type, Type], ...] = (
+    (bool, BOOL), (UInt, types.UINT), (int, INT), (float, types.DOUBLE), (str, STRING), (bytes, types.BYTES), (type(None), types.NULL),
+)  # fmt: skip
+_TYPE_NAMES = {
+    "int": "int", "uint": "uint", "double": "double", "bool": "bool", "string": "string", "bytes": "bytes", "list": "list",
+    "map": "map", "null_type": "null_type", "type": "type", "google.protobuf.Timestamp": "google.protobuf.Timestamp",
+    "google.protobuf.Duration": "google.protobuf.Duration", "optional_type": "optional_type", "net.IP": "net.IP",
+    "net.CIDR": "net.CIDR", "kubernetes.URL": "kubernetes.URL", "kubernetes.Quantity": "kubernetes.Quantity",
+}  # fmt: skip
+
+Locals = dict[str, Type]
+
+
+class Compiler:
+    def __init__(self, environment: Environment) -> None:
+        self.environment = environment
+        self.problems: list[Problem] = []
+        self.uses: set[str] = set()
+
+    def problem(self, at: int, message: str) -> Checked:
+        self.problems.append(Problem(at, message))
+        return ERROR, _fails
+
+    def compile(self, node: Node, local: Locals) -> Checked:
+        method = getattr(self, "_" + node.kind)
+        checked: Checked = method(node, local)
+        return checked
+
+    def _literal(self, node: Node, local: Locals) -> Checked:
+        value = node.value
+        kind = next(kind for python, kind in _LITERALS if isinstance(value, python))
+        return kind, lambda env: value
+
+    def _ident(self, node: Node, local: Locals) -> Checked:
+        name = node.name
+        kind = local.get(name)
+        if kind is None:
+            kind = self.environment.variables.get(name)
+            if kind is not None:
+                self.uses.add(name)
+        if kind is not None:
+            return kind, lambda env: env[name]
+        if name in _TYPE_NAMES:
+            value = TypeValue(_TYPE_NAMES[name])
+            return types.TYPE, lambda env: value
+        return self.problem(node.at, f"undeclared reference to '{name}' (in container '')")
+
+    # ---- fields
+
+    def _qualified(self, node: Node) -> str:
+        """`a.b.c` of nested selections of plain names, or ""."""
+        if node.kind == "ident":
+            return node.name
+        if node.kind == "select" and node.target is not None and not node.optional and not node.test:
+            head = self._qualified(node.target)
+            return f"{head}.{node.name}" if head else ""
+        return ""
+
+    def _select(self, node: Node, local: Locals) -> Checked:
+        assert node.target is not None
+        if (name := self._qualified(node)) in _TYPE_NAMES and name.split(".")[0] not in local:
+            value = TypeValue(_TYPE_NAMES[name])
+            return types.TYPE, lambda env: value
+        kind, code = self.compile(node.target, local)
+        wrapped = kind.kind == "optional"
+        inner = kind.item if wrapped else kind
+        assert inner is not None
+        found = self._field(inner, node)
+        if found is None:
+            return ERROR, _fails
+        if node.test:
+            return BOOL, _tester(code, found.json, wrapped)
+        if node.optional or wrapped:
+            result = types.optional_of(found.type) if found.type.kind != "optional" else found.type
+            return result, _optional_selector(code, found)
+        return found.type, _selector(code, found)
+
+    def _field(self, kind: Type, node: Node) -> Field | None:
+        if kind.kind in ("dyn", "error", "param"):
+            return Field(DYN, node.name)
+        if kind.kind == "map":
+            assert kind.item is not None
+            return Field(kind.item, node.name)
+        if kind.kind == "object":
+            found = (kind.fields or {}).get(node.name)
+            if found is None:
+                self.problem(node.at, f"undefined field '{node.name}'")
+            return found
+        self.problem(node.at, f"type '{kind}' does not support field selection")
+        return None
+
+    def _index(self, node: Node, local: Locals) -> Checked:
+        kind, code = self.compile(node.args[0], local)
+        key_kind, key = self.compile(node.args[1], local)
+        wrapped = kind.kind == "optional"
+        inner = kind.item if wrapped else kind
+        assert inner is not None
+        if inner.kind == "list":
+            wanted, result = INT, inner.item
+        elif inner.kind == "map":
+            wanted, result = inner.key, inner.item
+        elif inner.kind in ("dyn", "error", "param"):
+            wanted, result = DYN, DYN
+        else:
+            wanted, result = None, None
+        numeric = wanted is not None and wanted.kind == "int" and key_kind.kind in ("uint", "double")
+        if wanted is None or result is None or not (assignable(wanted, key_kind, {}) or numeric):
+            return self.problem(node.at, _no_overload("_[_]", [kind, key_kind], None))
+        convert = result.convert
+        if node.optional or wrapped:
+            return types.optional_of(result), _optional_indexer(code, key, convert)
+        return result, _indexer(code, key, convert)
+
+    # ---- literals of collections
+
+    def _list(self, node: Node, local: Locals) -> Checked:
+        parts = [self.compile(item, local) for item in node.args]
+        item: Type | None = None
+        for (kind, _), optional in zip(parts, node.flags, strict=True):
+            one = kind.item if optional and kind.kind == "optional" and kind.item is not None else kind
+            item = one if item is None else joined(item, one)
+        codes = [code for _, code in parts]
+        result = types.list_of(item or types.param("_var0"))
+        if not any(node.flags):
+            return result, lambda env: [code(env) for code in codes]
+        pairs = list(zip(codes, node.flags, strict=True))
+
+        def build(env: Activation) -> list[Any]:
+            made: list[Any] = []
+            for code, optional in pairs:
+                value = code(env)
+                if not optional:
+                    made.append(value)
+                elif value.present:
+                    made.append(value.value)
+            return made
+
+        return result, build
+
+    def _map(self, node: Node, local: Locals) -> Checked:
+        key_kind: Type | None = None
+        item_kind: Type | None = None
+        entries: list[tuple[Code, Code, bool]] = []
+        for i, optional in enumerate(node.flags):
+            key, key_code = self.compile(node.args[2 * i], local)
+            kind, code = self.compile(node.args[2 * i + 1], local)
+            if optional and kind.kind == "optional" and kind.item is not None:
+                kind = kind.item
+            key_kind = key if key_kind is None else joined(key_kind, key)
+            item_kind = kind if item_kind is None else joined(item_kind, kind)
+            entries.append((key_code, code, optional))
+        result = types.map_of(key_kind or DYN, item_kind or DYN)
+        return result, _map_builder(entries)
+
+    def _struct(self, node: Node, local: Locals) -> Checked:
+        kind = self.environment.structs(node.name)
+        if kind is None:
+            return self.problem(node.at, f"undeclared reference to '{node.name}' (in container '')")
+        entries: list[tuple[Code, Code, bool]] = []
+        for i, optional in enumerate(node.flags):
+            name_node, value_node = node.args[2 * i], node.args[2 * i + 1]
+            name = name_node.value
+            given, code = self.compile(value_node, local)
+            known = DYN if kind.fields is None else (kind.fields[name].type if name in kind.fields else None)
+            if known is None:
+                self.problem(name_node.at, f"undefined field '{name}'")
+            elif not assignable(known, given.item if optional and given.item is not None else given, {}):
+                self.problem(name_node.at, f"expected type of field '{name}' is '{known}' but provided type is '{given}'")
+            entries.append((lambda env, name=name: name, code, optional))
+        return kind, _map_builder(entries)
+
+    # ---- calls
+
+    def _call(self, node: Node, local: Locals) -> Checked:
+        expanded = macros.expand(self, node, local)
+        if expanded is not None:
+            return expanded
+        special = _SPECIAL.get(node.name)
+        if special is not None and node.target is None:
+            checked: Checked = special(self, node, local)
+            return checked
+        name, target = node.name, node.target
+        if target is not None:
+            qualified = self._qualified(target)
+            full = f"{qualified}.{name}" if qualified else ""
+            if full and full in FUNCTIONS and qualified.split(".")[0] not in local:
+                name, target = full, None
+        nodes = node.args if target is None else (target, *node.args)
+        parts = [self.compile(arg, local) for arg in nodes]
+        kinds = [kind for kind, _ in parts]
+        overloads = self.environment.functions.get(name) or FUNCTIONS.get(name)
+        if not overloads or not any(o.member == (target is not None) for o in overloads):
+            if not overloads or target is None:
+                return self.problem(node.at, f"undeclared reference to '{name}' (in container '')")
+        fitting, result = _resolve(overloads, kinds, target is not None)
+        if not fitting:
+            if any(kind is ERROR for kind in kinds):
+                return ERROR, _fails
+            return self.problem(node.at, _no_overload(name, kinds, target))
+        return result, _caller(name, fitting, [code for _, code in parts], kinds)
+
+    def _conditional(self, node: Node, local: Locals) -> Checked:
+        (test_kind, test), (yes_kind, yes), (no_kind, no) = (self.compile(arg, local) for arg in node.args)
+        if not assignable(BOOL, test_kind, {}):
+            return self.problem(node.at, _no_overload("_?_:_", [test_kind, yes_kind, no_kind], None))
+        binding: Binding = {}
+        assignable(types.A, yes_kind, binding)
+        if not assignable(types.A, no_kind, binding) and not assignable(no_kind, yes_kind, {}):
+            return self.problem(node.at, _no_overload("_?_:_", [test_kind, yes_kind, no_kind], None))
+
+        def choose(env: Activation) -> Any:
+            chosen = test(env)
+            if chosen is True:
+                return yes(env)
+            if chosen is False:
+                return no(env)
+            raise EvaluationError("no such overload")
+
+        return joined(yes_kind, no_kind), choose
+
+    def _logic(self, node: Node, local: Locals) -> Checked:
+        (left_kind, left), (right_kind, right) = (self.compile(arg, local) for arg in node.args)
+        if not (assignable(BOOL, left_kind, {}) and assignable(BOOL, right_kind, {})):
+            for arg, kind in zip(node.args, (left_kind, right_kind), strict=True):
+                if not assignable(BOOL, kind, {}):
+                    self.problem(arg.at, f"expected type 'bool' but found '{kind}'")
+            return ERROR, _fails
+        return BOOL, _logical(left, right, deciding=node.name == "_||_")
+
+    def _equality(self, node: Node, local: Locals) -> Checked:
+        (left_kind, left), (right_kind, right) = (self.compile(arg, local) for arg in node.args)
+        if not (assignable(left_kind, right_kind, {}) or assignable(right_kind, left_kind, {})):
+            return self.problem(node.at, _no_overload(node.name, [left_kind, right_kind], None))
+        if node.name == "_==_":
+            return BOOL, lambda env: equal(left(env), right(env))
+        return BOOL, lambda env: not equal(left(env), right(env))
+
+
+_SPECIAL: dict[str, Any] = {
+    "_?_:_": Compiler._conditional,
+    "_||_": Compiler._logic,
+    "_&&_": Compiler._logic,
+    "_==_": Compiler._equality,
+    "_!=_": Compiler._equality,
+}
+
+
+def _fails(env: Activation) -> Any:
+    raise AssertionError("a program with problems never runs")
+
+
+def _no_overload(name: str, kinds: list[Type], target: Node | None) -> str:
+    shown = [str(kind) for kind in kinds]
+    listed = f"{shown[0]}.({', '.join(shown[1:])})" if target is not None else f"({', '.join(shown)})"
+    return f"found no matching overload for '{name}' applied to '{listed}'"
+
+
+def _resolve(overloads: list[Overload], kinds: list[Type], member: bool) -> tuple[list[Overload], Type]:
+    fitting: list[Overload] = []
+    result: Type | None = None
+    for overload in overloads:
+        if overload.member != member or len(overload.args) != len(kinds):
+            continue
+        binding: Binding = {}
+        if all(assignable(to, given, binding) for to, given in zip(overload.args, kinds, strict=True)):
+            one = substituted(overload.result, binding)
+            fitting.append(overload)
+            result = one if result is None else joined(result, one)
+    return fitting, result or ERROR
+
+
+def _caller(name: str, fitting: list[Overload], codes: list[Code], kinds: list[Type]) -> Code:
+    function = fitting[0].function
+    if len(fitting) == 1 and all(kind.kind not in ("dyn", "param") for kind in kinds):
+        return _direct(function, codes)
+    tests = [([types.of_value(arg) for arg in overload.args], overload.function) for overload in fitting]
+
+    def dispatch(env: Activation) -> Any:
+        given = [code(env) for code in codes]
+        env[COST].spend(1)
+        for checks, candidate in tests:
+            if all(check(value) for check, value in zip(checks, given, strict=True)):
+                return candidate(*given)
+        raise EvaluationError("no such overload")
+
+    return dispatch
+
+
+def _direct(function: Callable[..., Any], codes: list[Code]) -> Code:
+    if len(codes) == 1:
+        only = codes[0]
+
+        def one(env: Activation) -> Any:
+            env[COST].spend(1)
+            return function(only(env))
+
+        return one
+    if len(codes) == 2:
+        first, second = codes
+
+        def two(env: Activation) -> Any:
+            env[COST].spend(1)
+            return function(first(env), second(env))
+
+        return two
+
+    def many(env: Activation) -> Any:
+        env[COST].spend(1)
+        return function(*[code(env) for code in codes])
+
+    return many
+
+
+def _logical(left: Code, right: Code, *, deciding: bool) -> Code:
+    def run(env: Activation) -> bool:
+        try:
+            first = left(env)
+        except CostExceeded:
+            raise
+        except EvaluationError:
+            if right(env) is deciding:
+                return deciding
+            raise
+        if first is deciding:
+            return deciding
+        second = right(env)
+        if second is deciding:
+            return deciding
+        if type(first) is not bool or type(second) is not bool:
+            raise EvaluationError("no such overload")
+        return not deciding
+
+    return run
+
+
+# ---- access
+
+
+def no_such_key(key: Any) -> EvaluationError:
+    return EvaluationError(f"no such key: {key}")
+
+
+def _selector(code: Code, found: Field) -> Code:
+    name, convert = found.json, found.type.convert
+
+    def select(env: Activation) -> Any:
+        value = code(env)
+        if type(value) is not dict and not isinstance(value, dict):
+            get = getattr(value, "select", None)
+            if get is None:
+                raise EvaluationError("no such overload")
+            return get(name)
+        try:
+            part = value[name]
+        except KeyError:
+            raise no_such_key(name) from None
+        return part if convert is None else convert(part)
+
+    return select
+
+
+def _unwrapped(value: Any) -> Any:
+    if isinstance(value, Optional):
+        return value.value if value.present else NONE
+    return value
+
+
+def _optional_selector(code: Code, found: Field) -> Code:
+    name, convert = found.json, found.type.convert
+
+    def select(env: Activation) -> Optional:
+        value = _unwrapped(code(env))
+        if value is NONE:
+            return NONE
+        if not isinstance(value, dict):
+            raise EvaluationError("no such overload")
+        if name not in value:
+            return NONE
+        part = value[name]
+        return Optional(True, part if convert is None else convert(part))
+
+    return select
+
+
+def _tester(code: Code, name: str, wrapped: bool) -> Code:
+    def test(env: Activation) -> bool:
+        value = code(env)
+        if wrapped or isinstance(value, Optional):
+            value = _unwrapped(value)
+            if value is NONE:
+                return False
+        if not isinstance(value, dict):
+            has = getattr(value, "has", None)
+            if has is None:
+                raise EvaluationError("no such overload")
+            return bool(has(name))
+        return name in value
+
+    return test
+
+
+_MISSING = object()
+
+
+def _element(value: Any, key: Any) -> Any:
+    """The element, or _MISSING. Raises EvaluationError for what has no elements."""
+    if isinstance(value, list):
+        if isinstance(key, bool) or not isinstance(key, int | float) or key != int(key):
+            raise EvaluationError(f"unsupported index type '{type(key).__name__}' in list")
+        return value[int(key)] if 0 <= key < len(value) else _MISSING
+    if isinstance(value, dict):
+        if isinstance(key, bool) and not any(isinstance(k, bool) for k in value):
+            return _MISSING
+        return value.get(key, _MISSING)
+    get = getattr(value, "select", None)
+    if get is None:
+        raise EvaluationError("no such overload")
+    return get(key)
+
+
+def _indexer(code: Code, key: Code, convert: types.Convert | None) -> Code:
+    def index(env: Activation) -> Any:
+        value, at = code(env), key(env)
+        found = _element(value, at)
+        if found is _MISSING:
+            raise EvaluationError(f"index out of bounds: {at}") if isinstance(value, list) else no_such_key(at)
+        return found if convert is None else convert(found)
+
+    return index
+
+
+def _optional_indexer(code: Code, key: Code, convert: types.Convert | None) -> Code:
+    def index(env: Activation) -> Optional:
+        value = _unwrapped(code(env))
+        if value is NONE:
+            return NONE
+        found = _element(value, key(env))
+        if found is _MISSING:
+            return NONE
+        return Optional(True, found if convert is None else convert(found))
+
+    return index
+
+
+def _map_builder(entries: list[tuple[Code, Code, bool]]) -> Code:
+    def build(env: Activation) -> dict[Any, Any]:
+        made: dict[Any, Any] = {}
+        for key_code, code, optional in entries:
+            key, value = key_code(env), code(env)
+            if optional:
+                if not value.present:
+                    continue
+                value = value.value
+            if key in made:
+                raise EvaluationError(f"Failed with repeated key '{key}'")
+            made[key] = value
+        return made
+
+    return build
