@@ -47,12 +47,12 @@ class ClusterNetwork:
         when it did not come up."""
         started = starting.find(data_directory)
         if started is None:
-            raise NetworkError(f"the cluster's network did not start: {_last_words(data_directory)}")
+            raise NetworkError(_why_not(data_directory))
         try:
             network = cls(started, await ShimClient(started.socket_path).open())
             network.shim_pid = (await network.shim.call("ping"))["pid"]
         except ShimGone as error:
-            raise NetworkError(f"the cluster's network did not start: {_last_words(data_directory)}") from error
+            raise NetworkError(_why_not(data_directory)) from error
         return network
 
     async def nodes(self) -> dict[str, NodeNetwork]:
@@ -172,6 +172,15 @@ def cleanup(data_directory: str) -> list[str]:
     crash (unless it adopts).
     What could not be removed, in words. Blocks for some seconds at worst."""
     return journal.cleanup(starting.journal_path(os.path.abspath(data_directory)))
+
+
+def _why_not(data_directory: str) -> str:
+    """Why the shim did not come up: what this machine refuses, with the remedy, or else its own last words."""
+    from minikube_agents.network import probe
+
+    if refused := probe.namespaces_refused():
+        return f"nodes can't be made: {refused}. Without that: --runtime hollow (simulated pods)"
+    return f"the cluster's network did not start: {_last_words(data_directory)}"
 
 
 def _last_words(data_directory: str) -> str:
