@@ -9,116 +9,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import base64
-import json
 import re
-import ssl
-import tempfile
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import aiohttp
-import psutil
-import yaml
+from bench import measuring
+from bench.measuring import Bench, Result
 
 NAMESPACE = "bench"
-
-
-@dataclass
-class Result:
-    name: str
-    requests: int
-    seconds: float
-    rate: float
-    p50_ms: float
-    p99_ms: float
-    #: server CPU microseconds a request; None without --pid
-    cpu_us: float | None
-
-
-class Target:
-    """A cluster by its kubeconfig: base URL and TLS context."""
-
-    def __init__(self, kubeconfig: Path) -> None:
-        tree = yaml.safe_load(kubeconfig.read_text())
-        chosen = tree.get("current-context")
-        context = next(c["context"] for c in tree["contexts"] if c["name"] == chosen)
-        cluster = next(c["cluster"] for c in tree["clusters"] if c["name"] == context["cluster"])
-        user = next(u["user"] for u in tree["users"] if u["name"] == context["user"])
-        self.url: str = cluster["server"]
-        self.headers: dict[str, str] = {}
-        self.tls: ssl.SSLContext | None = None
-        if "token" in user:
-            self.headers["Authorization"] = f"Bearer {user['token']}"
-        if self.url.startswith("https"):
-            self.tls = ssl.create_default_context()
-            if "certificate-authority-data" in cluster:
-                self.tls.load_verify_locations(cadata=base64.b64decode(cluster["certificate-authority-data"]).decode())
-            if "client-certificate-data" in user:
-                with tempfile.TemporaryDirectory() as directory:
-                    certificate, key = Path(directory, "c"), Path(directory, "k")
-                    certificate.write_bytes(base64.b64decode(user["client-certificate-data"]))
-                    key.write_bytes(base64.b64decode(user["client-key-data"]))
-                    self.tls.load_cert_chain(certificate, key)
-
-
-class Bench:
-    def __init__(self, target: Target, session: aiohttp.ClientSession, pid: int | None, in_flight: int) -> None:
-        self.target = target
-        self.session = session
-        self.server = psutil.Process(pid) if pid else None
-        self.in_flight = in_flight
-        self.results: list[Result] = []
-
-    def cpu(self) -> float:
-        if self.server is None:
-            return 0.0
-        used = self.server.cpu_times()
-        return used.user + used.system
-
-    async def measure(self, name: str, count: int, one: Callable[[int], Awaitable[Any]], in_flight: int | None = None) -> None:
-        """Do `one(i)` for i < count, at most `in_flight` at a time."""
-        took: list[float] = []
-        numbers = iter(range(count))
-
-        async def worker() -> None:
-            for i in numbers:
-                began = time.perf_counter()
-                await one(i)
-                took.append(time.perf_counter() - began)
-
-        cpu, began = self.cpu(), time.perf_counter()
-        async with asyncio.TaskGroup() as group:
-            for n in range(min(in_flight or self.in_flight, count)):
-                group.create_task(worker(), name=f"bench-{n}")
-        self.note(name, count, time.perf_counter() - began, took, self.cpu() - cpu)
-
-    def note(self, name: str, count: int, seconds: float, took: list[float], cpu: float) -> None:
-        took.sort()
-        p50, p99 = (took[len(took) // 2], took[int(len(took) * 0.99)]) if took else (0.0, 0.0)
-        cost = cpu / count * 1e6 if self.server is not None else None
-        result = Result(name, count, seconds, count / seconds, p50 * 1e3, p99 * 1e3, cost)
-        self.results.append(result)
-        shown = f"{cost:8.0f}" if cost is not None else "       -"
-        print(
-            f"{name:34} {result.rate:10.0f}/s  p50 {result.p50_ms:8.2f} ms  p99 {result.p99_ms:8.2f} ms  cpu {shown} us",
-            flush=True,
-        )
-
-    async def call(
-        self, method: str, path: str, body: Any = None, ok: tuple[int, ...] = (200, 201), kind: str = "application/json"
-    ) -> bytes:
-        data = None if body is None else json.dumps(body).encode()
-        headers = {} if data is None else {"Content-Type": kind}
-        async with self.session.request(method, self.target.url + path, data=data, headers=headers) as response:
-            answer = await response.read()
-            if response.status not in ok:
-                raise RuntimeError(f"{method} {path}: {response.status} {answer[:300]!r}")
-            return answer
 
 
 def pod(name: str, labels: dict[str, str]) -> dict[str, Any]:
@@ -141,7 +40,7 @@ async def light_get(bench: Bench, path: str, seconds: float, connections: int) -
     )
     length = re.compile(rb"(?i)content-length: (\d+)")
     took: list[float] = []
-    stop = time.perf_counter() + seconds
+    stop = 0.0
 
     async def connection() -> None:
         reader, writer = await asyncio.open_connection(parts.hostname, parts.port, ssl=bench.target.tls)
@@ -155,11 +54,15 @@ async def light_get(bench: Bench, path: str, seconds: float, connections: int) -
             took.append(time.perf_counter() - began)
         writer.close()
 
-    cpu, began = bench.cpu(), time.perf_counter()
-    async with asyncio.TaskGroup() as group:
-        for n in range(connections):
-            group.create_task(connection(), name=f"light-{n}")
-    bench.note(f"GET configmap, light client c{connections}", len(took), time.perf_counter() - began, took, bench.cpu() - cpu)
+    async def all_of_them() -> tuple[int, list[float]]:
+        nonlocal stop
+        stop = time.perf_counter() + seconds
+        async with asyncio.TaskGroup() as group:
+            for n in range(connections):
+                group.create_task(connection(), name=f"light-{n}")
+        return len(took), took
+
+    await bench.phase(f"GET configmap, light client c{connections}", all_of_them)
 
 
 async def fan_out(bench: Bench, watchers: int, events: int) -> None:
@@ -183,39 +86,28 @@ async def fan_out(bench: Bench, watchers: int, events: int) -> None:
                     done += 1
                     return
 
+    async def delivered() -> tuple[int, list[float]]:
+        await bench_writes(bench, base, events)
+        while done < watchers:
+            await asyncio.sleep(0.005)
+        return watchers * events, []
+
     async with asyncio.TaskGroup() as group:
         for n in range(watchers):
             group.create_task(watch(), name=f"watch-{n}")
         await ready.wait()
-        cpu, began = bench.cpu(), time.perf_counter()
-        await bench_writes(bench, base, events)
-        while done < watchers:
-            await asyncio.sleep(0.005)
-        seconds = time.perf_counter() - began
-    bench.note(f"watch fan-out to {watchers}, events", watchers * events, seconds, [], bench.cpu() - cpu)
+        await bench.phase(f"watch fan-out to {watchers}, events", delivered)
 
 
 async def bench_writes(bench: Bench, base: str, count: int) -> None:
-    numbers = iter(range(count))
-
-    async def worker() -> None:
-        for i in numbers:
-            await bench.call("POST", base, {"metadata": {"name": f"w-{i}"}, "data": {"k": "v" * 200}})
-
-    async with asyncio.TaskGroup() as group:
-        for n in range(8):
-            group.create_task(worker(), name=f"writer-{n}")
+    data = {"k": "v" * 200}
+    await measuring.spread(count, 8, lambda i: bench.call("POST", base, {"metadata": {"name": f"w-{i}"}, "data": data}))
 
 
 async def run(options: argparse.Namespace) -> list[Result]:
-    target = Target(options.kubeconfig)
-    connector = aiohttp.TCPConnector(ssl=target.tls or False, limit=0)
-    async with aiohttp.ClientSession(connector=connector, headers=target.headers) as session:
-        bench = Bench(target, session, options.pid, options.in_flight)
+    async with measuring.bench(options) as bench:
         for name in (NAMESPACE, f"{NAMESPACE}-watch"):
-            await bench.call("POST", "/api/v1/namespaces", {"metadata": {"name": name}}, (201, 409))
-            account = {"metadata": {"name": "default"}}
-            await bench.call("POST", f"/api/v1/namespaces/{name}/serviceaccounts", account, (201, 409))
+            await bench.namespace(name)
         maps, pods = f"/api/v1/namespaces/{NAMESPACE}/configmaps", f"/api/v1/namespaces/{NAMESPACE}/pods"
         n = options.count
         data = {"key": "v" * 500}
@@ -235,17 +127,11 @@ async def run(options: argparse.Namespace) -> list[Result]:
         if not options.keep:
             for path in (maps, pods, f"/api/v1/namespaces/{NAMESPACE}-watch/configmaps"):
                 await bench.call("DELETE", path)
-        text = (await bench.call("GET", "/metrics")).decode()
-        for line in text.splitlines():
-            if line.startswith("minikube_event_loop_lag_max_seconds "):
-                print(f"loop lag, worst: {float(line.split()[1]) * 1e3:.1f} ms")
         return bench.results
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.api", description=__doc__)
-    parser.add_argument("--kubeconfig", type=Path, required=True)
-    parser.add_argument("--pid", type=int, help="the server's process, for CPU a request")
+    parser = measuring.arguments("api", __doc__)
     parser.add_argument("--count", type=int, default=3000, help="ConfigMaps")
     parser.add_argument("--pods", type=int, default=3000)
     parser.add_argument("--in-flight", type=int, default=32)
@@ -253,16 +139,8 @@ def main() -> None:
     parser.add_argument("--watchers", type=int, default=100)
     parser.add_argument("--events", type=int, default=500)
     parser.add_argument("--keep", action="store_true", help="leave the objects there")
-    parser.add_argument("--json", type=Path, help="write the results there")
     options = parser.parse_args()
-    try:
-        import uvloop
-    except ImportError:
-        results = asyncio.run(run(options))
-    else:
-        results = uvloop.run(run(options))
-    if options.json:
-        options.json.write_text(json.dumps([asdict(result) for result in results], indent=1))
+    measuring.finish(options, measuring.run(run(options)))
 
 
 if __name__ == "__main__":

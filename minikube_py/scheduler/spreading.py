@@ -39,11 +39,7 @@ class DefaultSpreading:
             found.append(owner)
         if not found:
             return ()
-        merged = selectors.LabelSelector(tuple(r for s in found for r in s.requirements))
-        return tuple(
-            SpreadConstraint(merged, key, skew, hard=False, min_domains=1, honor_affinity=True, honor_taints=False)
-            for key, skew in (("kubernetes.io/hostname", 3), ("topology.kubernetes.io/zone", 5))
-        )
+        return constraints_of(selectors.LabelSelector(tuple(r for s in found for r in s.requirements)))
 
     def _owner(self, pod: PodInfo) -> selectors.LabelSelector | None:
         for reference in pod.pod.metadata.ownerReferences:
@@ -60,3 +56,11 @@ class DefaultSpreading:
                     controller = self._controllers.get(pod.namespace, reference.name)
                     return selectors.from_labels(controller.spec.selector) if controller else None
         return None
+
+
+def constraints_of(selector: selectors.LabelSelector) -> tuple[SpreadConstraint, ...]:
+    """The system's two soft constraints for pods of a selector."""
+    return tuple(
+        SpreadConstraint(selector, key, skew, hard=False, min_domains=1, honor_affinity=True, honor_taints=False)
+        for key, skew in (("kubernetes.io/hostname", 3), ("topology.kubernetes.io/zone", 5))
+    )
