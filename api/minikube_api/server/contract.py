@@ -94,6 +94,17 @@ class AdmissionAttributes:
     audit_annotations: dict[str, str] = field(default_factory=dict)
     #: group, version, kind of the body when it is not the resource's own (Scale, Eviction, Binding...)
     kind: tuple[str, str, str] | None = None
+    #: made by plug-ins that may want the mutating ones to run a second time
+    reinvocation: Reinvocation | None = None
+
+
+@dataclass(slots=True)
+class Reinvocation:
+    """One write's second round of mutating admission: `asked` for by a plug-in, done once by the chain; plug-ins keep notes in `values`."""
+
+    asked: bool = False
+    second_round: bool = False
+    values: dict[str, Any] = field(default_factory=dict)
 
 
 class AdmissionPlugin(Protocol):

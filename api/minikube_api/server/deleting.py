@@ -6,6 +6,7 @@ the namespace registry, and the garbage collection page of the documentation. Wh
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,6 +89,23 @@ def delete_options(request: Request, body: bytes) -> DeleteOptions:
     if errors:
         raise Invalid.object("meta.k8s.io", "DeleteOptions", "", errors)
     return options
+
+
+def options_seen(options: DeleteOptions) -> Object:
+    """The DeleteOptions that admission sees."""
+    made: Object = {"kind": "DeleteOptions", "apiVersion": "meta.k8s.io/v1"}
+    if options.grace_period is not None:
+        made["gracePeriodSeconds"] = options.grace_period
+    conditions = {"uid": options.uid, "resourceVersion": options.resource_version}
+    if asked := {key: value for key, value in conditions.items() if value}:
+        made["preconditions"] = asked
+    if options.orphan is not None:
+        made["orphanDependents"] = options.orphan
+    if options.propagation:
+        made["propagationPolicy"] = options.propagation
+    if options.dry_run:
+        made["dryRun"] = ["All"]
+    return made
 
 
 def _problems(options: DeleteOptions, dry_run: list[str]) -> list[FieldError]:
@@ -237,6 +255,26 @@ def plan_namespace(resource: Resource, obj: Object, options: DeleteOptions, now:
     return Plan(obj, mark=True, delete=not finalizers and not (obj.get("spec") or {}).get("finalizers"))
 
 
+def plan_definition(resource: Resource, obj: Object, options: DeleteOptions, now: str) -> Plan:
+    """A CustomResourceDefinition stays, with a finalizer, until its instances are gone (customresourcedefinition/etcd.go)."""
+    meta = obj["metadata"]
+    if meta.get("deletionTimestamp"):
+        return plan(resource, obj, options, now)
+    check_preconditions(resource, meta, options)
+    from minikube_api.server.crds import naming
+
+    naming.mark_deleted(obj, now)
+    return Plan(obj, mark=True, delete=False)
+
+
+def _planner(resource: Resource) -> Callable[[Resource, Object, DeleteOptions, str], Plan]:
+    if not resource.group and resource.plural == "namespaces":
+        return plan_namespace
+    if resource.group == "apiextensions.k8s.io" and resource.plural == "customresourcedefinitions":
+        return plan_definition
+    return plan
+
+
 class Deleter:
     """delete and deletecollection of any Resource."""
 
@@ -262,19 +300,22 @@ class Deleter:
         write.namespace = write.context.namespace = namespace if resource.namespaced else ""
         return write
 
-    async def delete_object(self, write: Write, options: DeleteOptions, entry: Entry | None = None) -> tuple[bytes, bool]:
+    async def delete_object(
+        self, write: Write, options: DeleteOptions, entry: Entry | None = None, *, admit: bool = True
+    ) -> tuple[bytes, bool]:
         """(the object's last JSON, whether it is gone). Raises NotFound, Conflict and what admission says."""
         resource, storage = write.resource, self._storage
+        write.options_tree = options_seen(options)
         if entry is None:
             entry = await storage.current(resource, write.namespace, write.name)
         for _ in range(WRITE_ATTEMPTS):
             if entry is None:
                 raise NotFound.object(resource.plural, write.name, resource.storage_version[0])
             await self._writer.base_on(write, entry)
-            await self._writer.validate_delete(write)
+            if admit:
+                await self._writer.validate_delete(write)
             obj = await views.tree_of(resource, entry)
-            deciding = plan_namespace if not resource.group and resource.plural == "namespaces" else plan
-            decided = deciding(resource, obj, options, write.context.now)
+            decided = _planner(resource)(resource, obj, options, write.context.now)
             try:
                 return await self._act(write, entry, decided)
             except Changed as error:

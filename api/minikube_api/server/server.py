@@ -41,8 +41,10 @@ from minikube_api.server.metrics import Metrics
 from minikube_api.server.negotiation import JSON, negotiate
 from minikube_api.server.paths import Paths
 from minikube_api.server.routing import Router
+from minikube_api.server.services import ServiceResolver
 from minikube_api.server.storage import Storage
 from minikube_api.server.subresources import install as install_subresources
+from minikube_api.server.webhooks.calling import Caller
 from minikube_api.server.writing import Writer
 from minikube_api.store.contract import Store
 
@@ -186,6 +188,7 @@ class Server:
             self.ready = False
             # also when the store failed: nobody may go on waiting for answers
             await self._close_front()
+            await self.webhook_caller.close()
             await store.close()
 
     async def _close_front(self) -> None:
@@ -225,6 +228,8 @@ class Server:
         self.authenticator = AuthenticatorChain(members, anonymous=config.anonymous)
         authorizers = self.access.authorizers() if config.authorizers is None else config.authorizers
         self.authorizer = AuthorizerChain([authorization.PrivilegedGroup(), authorization.PublicPaths(), *authorizers])
+        self.services = ServiceResolver(self.storage, self.registry, self._rng)
+        self.webhook_caller = Caller(config.dialer, self.services)
         self.admission = AdmissionChain(self._plugins())
         self.writer = Writer(self.storage, self.admission, clock=config.clock, rng=self._rng, reservers=(self.allocator,))
         self.deleter = Deleter(self.writer)

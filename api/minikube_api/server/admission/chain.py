@@ -51,6 +51,11 @@ class AdmissionChain:
     async def admit(self, attributes: AdmissionAttributes) -> None:
         for plugin in self._for[attributes.operation]:
             await plugin.admit(attributes)
+        again = attributes.reinvocation
+        if again is not None and again.asked and not again.second_round:
+            again.second_round = True
+            for plugin in self._for[attributes.operation]:
+                await plugin.admit(attributes)
 
     async def validate(self, attributes: AdmissionAttributes) -> None:
         for plugin in self._for[attributes.operation]:

@@ -34,9 +34,12 @@ def default(server: Server) -> list[AdmissionPlugin]:
         StorageObjectInUseProtection,
     )
     from minikube_api.server.admission.tolerations import DefaultTolerationSeconds
+    from minikube_api.server.webhooks.plugins import MutatingAdmissionWebhook, ValidatingAdmissionWebhook
 
     lister = Lister(server.storage, server.registry)
     return [
+        MutatingAdmissionWebhook(server, server.webhook_caller, lister),
+        ValidatingAdmissionWebhook(server, server.webhook_caller, lister),
         NamespaceLifecycle(lister),
         LimitRanger(lister),
         ServiceAccount(lister, server.clock, server.config.rng),

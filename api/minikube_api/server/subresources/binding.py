@@ -35,6 +35,7 @@ class Bindings:
         write = self._writer.begin(request, pods, "CREATE", options)
         write.name = write.context.name = name
         write.subresource = write.context.subresource = "binding"
+        write.kind = ("", "v1", "Binding")
         await self._writer.mutate(write, binding)
         await self._writer.validate(write, binding)
         storage = self._writer.storage

@@ -14,7 +14,7 @@ from minikube_api.server import codecs, views
 from minikube_api.server.context import Answer, Object, Request
 from minikube_api.server.deleting import DeleteOptions, Deleter
 from minikube_api.server.negotiation import View
-from minikube_api.server.options import write_options
+from minikube_api.server.options import WriteOptions, write_options
 from minikube_api.server.storage import Changed
 from minikube_api.server.writing import WRITE_ATTEMPTS, Write, Writer, too_busy
 
@@ -43,6 +43,7 @@ class Evictions:
             preconditions.get("resourceVersion") or "",
             options.dry_run or bool(asked.get("dryRun")),
         )
+        await self._admit(request, resource, eviction, options)
         write = self._writer.begin(request, resource, "DELETE", options)
         entry = await self._writer.storage.current(resource, write.namespace, write.name)
         if entry is None:
@@ -53,8 +54,15 @@ class Evictions:
         if not deletion.dry_run:
             await self._mark(write)
         write.subresource = write.context.subresource = ""
-        await self._deleter.delete_object(write, deletion)
+        await self._deleter.delete_object(write, deletion, admit=False)
         return views.encoded(201, _SUCCESS, view)
+
+    async def _admit(self, request: Request, resource: Resource, eviction: Object, options: WriteOptions) -> None:
+        """An eviction is admitted as the creation of an Eviction; the deletion that follows is not asked about again."""
+        write = self._writer.begin(request, resource, "CREATE", options)
+        attributes = self._writer.attributes(write, eviction)
+        await self._writer.admission.admit(attributes)
+        await self._writer.admission.validate(attributes)
 
     async def _mark(self, write: Write) -> None:
         """The DisruptionTarget condition, that tells controllers why the pod went."""

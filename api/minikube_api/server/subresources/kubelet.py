@@ -16,7 +16,9 @@ import aiohttp
 from minikube_api.meta.errors import BadRequest, InternalError, NotFound, StatusError
 from minikube_api.resources.resource import Resource
 from minikube_api.server import tunnels
+from minikube_api.server.admission.chain import AdmissionChain
 from minikube_api.server.context import Object, Reply, Request, Stream, Tunnel
+from minikube_api.server.contract import AdmissionAttributes
 from minikube_api.server.negotiation import View
 from minikube_api.server.tunnels import Target
 
@@ -153,16 +155,7 @@ class KubeletStreams:
 
     async def _connect(self, request: Request, resource: Resource, pod: Object) -> None:
         """Admission of CONNECT."""
-        admission = self._server.admission
-        if admission.handles("CONNECT"):
-            from minikube_api.server.contract import AdmissionAttributes
-
-            info = request.info
-            attributes = AdmissionAttributes(
-                "CONNECT", request.user, resource, info.subresource, info.namespace, info.name, dict(request.query), None
-            )
-            await admission.admit(attributes)
-            await admission.validate(attributes)
+        await admit_connect(self._server.admission, request, resource, connect_options(request, resource))
 
     async def tunnel(self, request: Request, target: Target, path: str) -> Reply:
         """Hand the client's upgrade to the target. Raises BadRequest for requests that ask for none."""
@@ -175,6 +168,44 @@ class KubeletStreams:
             await tunnels.run(native, reader, writer, head)  # type: ignore[arg-type]
 
         return Tunnel(run)
+
+
+async def admit_connect(admission: AdmissionChain, request: Request, resource: Resource, options: Object) -> None:
+    """Admission of CONNECT: the object is what the request's options say (PodExecOptions...)."""
+    if not admission.handles("CONNECT"):
+        return
+    info = request.info
+    attributes = AdmissionAttributes(
+        "CONNECT",
+        request.user,
+        resource,
+        info.subresource,
+        info.namespace,
+        info.name,
+        options,
+        None,
+        warnings=request.warnings,
+        audit_annotations=request.audit_annotations,
+    )
+    await admission.admit(attributes)
+    await admission.validate(attributes)
+
+
+def connect_options(request: Request, resource: Resource) -> Object:
+    """PodExecOptions, PodAttachOptions or PodPortForwardOptions of a query, as webhooks see them."""
+    made: Object = {"kind": resource.subresources[request.info.subresource].kind, "apiVersion": "v1"}
+    pairs = parse_qsl(request.query_string, keep_blank_values=True)
+    if request.info.subresource == "portforward":
+        ports = [int(v) for k, values in pairs if k == "ports" for v in values.split(",") if v.isdecimal()]
+        return {**made, "ports": ports} if ports else made
+    for name in _STREAMS:
+        if request.query.get(name) in ("true", "1"):
+            made[name] = True
+    if request.query.get("container"):
+        made["container"] = request.query["container"]
+    if commands := [v for k, v in pairs if k == "command"]:
+        made["command"] = commands
+    return made
 
 
 def _pairs(request: Request) -> list[tuple[str, str]]:

@@ -21,7 +21,8 @@ from minikube_api.resources.resource import Resource
 from minikube_api.server import tunnels
 from minikube_api.server.context import Answer, Object, Reply, Request, Stream, Tunnel
 from minikube_api.server.negotiation import View
-from minikube_api.server.subresources.kubelet import Kubelets
+from minikube_api.server.services import ready_addresses
+from minikube_api.server.subresources.kubelet import Kubelets, admit_connect
 from minikube_api.server.tunnels import Target
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ class Proxies:
         if not rest and request.method in ("GET", "HEAD"):
             where = f"{request.raw_path}/" + (f"?{request.query_string}" if request.query_string else "")
             return Answer(301, b"", "", {"Location": where})
+        options = {"kind": resource.subresources["proxy"].kind, "apiVersion": "v1", "path": rest or "/"}
+        await admit_connect(self._server.admission, request, resource, options)
         target = await self._target(request, resource)
         path = quote(rest or "/", safe="/%:@!$&'()*+,;=-._~")
         if request.query_string:
@@ -113,8 +116,8 @@ class Proxies:
         found = [address for e in page.items for address in ready_addresses(e.tree(), chosen.get("name") or "")]
         if not found:
             raise ServiceUnavailable(f'no endpoints available for service "{name}"')
-        address, number = self._rng.choice(found)
-        return Target(address, number, insecure() if scheme == "https" else None)
+        chosen_one = self._rng.choice(found)
+        return Target(chosen_one.host, chosen_one.port, insecure() if scheme == "https" else None)
 
     async def _tunnel(self, request: Request, target: Target, path: str) -> Reply:
         reader, writer = await tunnels.connect(self._server.config.dialer, target)
@@ -169,18 +172,6 @@ def service_port(ports: list[Object], asked: str) -> Object | None:
     if not asked:
         return ports[0] if ports else None
     return next((p for p in ports if p.get("name") == asked or str(p.get("port")) == asked), None)
-
-
-def ready_addresses(piece: Object, port_name: str) -> list[tuple[str, int]]:
-    """(address, port) of the ready endpoints of one EndpointSlice."""
-    numbers = [p["port"] for p in piece.get("ports") or [] if (p.get("name") or "") == port_name and p.get("port")]
-    if not numbers:
-        return []
-    return [
-        (endpoint["addresses"][0], numbers[0])
-        for endpoint in piece.get("endpoints") or []
-        if endpoint.get("addresses") and (endpoint.get("conditions") or {}).get("ready") is not False
-    ]
 
 
 def rewritten(location: str, target: Target, prefix: str) -> str:
