@@ -5,11 +5,11 @@ Source: ScaleFromDeployment and its siblings. Works on trees; the write back is 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from minikube_api.meta import field_errors as err
 from minikube_api.meta import objects, selectors
-from minikube_api.meta.errors import BadRequest, FieldError, Invalid
+from minikube_api.meta.errors import BadRequest, FieldError, InternalError, Invalid
 
 Object = dict[str, Any]
 
@@ -35,6 +35,48 @@ def _selector(selector: Object | None) -> dict[str, str]:
     plain = all(isinstance(value, str) for value in selector.values())
     parsed = selectors.from_labels(selector) if plain else selectors.from_label_selector(selector)
     return {"selector": str(parsed)} if str(parsed) else {}
+
+
+class Paths(Protocol):
+    """Where a custom resource has its replicas and selector (`spec.replicas`); `selector` may be empty."""
+
+    @property
+    def spec(self) -> str: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def selector(self) -> str: ...
+
+
+def _at(obj: Any, path: str) -> Any:
+    for part in path.split("."):
+        obj = obj.get(part) if isinstance(obj, dict) else None
+    return obj
+
+
+def custom_scale_of(obj: Object, paths: Paths) -> Object:
+    """The Scale of a custom resource. Raises InternalError when it has no replicas."""
+    replicas = _at(obj, paths.spec)
+    if not isinstance(replicas, int):
+        raise InternalError(f'Internal error occurred: the spec replicas field ".{paths.spec}" does not exist')
+    selector = _at(obj, paths.selector) if paths.selector else None
+    made = scale_of({"metadata": obj["metadata"], "spec": {"replicas": replicas}})
+    made["status"] = {"replicas": _at(obj, paths.status) or 0}
+    if isinstance(selector, str) and selector:
+        made["status"]["selector"] = selector
+    return made
+
+
+def custom_scaled(obj: Object, scale: Object, paths: Paths) -> Object:
+    """A custom resource (an own tree) with the Scale's replicas. Raises Invalid."""
+    if problems := validate(scale):
+        raise Invalid.object("autoscaling", "Scale", objects.name(obj), problems)
+    *parents, last = paths.spec.split(".")
+    target = obj
+    for part in parents:
+        target = target.setdefault(part, {})
+    target[last] = (scale.get("spec") or {}).get("replicas") or 0
+    return obj
 
 
 def validate(scale: Object) -> list[FieldError]:

@@ -108,3 +108,16 @@ def _accepted(definition: Object, others: Iterable[Object]) -> tuple[Object, tup
     accepted.setdefault("plural", "")
     accepted.setdefault("kind", "")
     return accepted, conflict
+
+
+def mark_deleted(definition: Object, now: str) -> None:
+    """What a delete request does to a definition, in place."""
+    meta = definition["metadata"]
+    meta["deletionTimestamp"] = now
+    finalizers = meta.get("finalizers") or []
+    if FINALIZER not in finalizers:
+        meta["finalizers"] = [*finalizers, FINALIZER]
+    status_ = definition["status"] = dict(definition.get("status") or {})
+    status_["conditions"] = [dict(c) for c in status_.get("conditions") or ()]
+    message = "CustomResourceDefinition marked for deletion; CustomResource deletion will be initiated."
+    set_condition(status_["conditions"], "Terminating", "True", "InstanceDeletionPending", message, now)

@@ -10,7 +10,7 @@ import orjson
 from minikube_api.cache.entries import Entry
 from minikube_api.meta.errors import Conflict, NotFound
 from minikube_api.resources.resource import Resource
-from minikube_api.resources.scale import scale_of
+from minikube_api.resources.scale import custom_scale_of, custom_scaled, scale_of
 from minikube_api.resources.scale import scaled as scaled_object
 from minikube_api.schema import builtin
 from minikube_api.server import codecs, patching, views
@@ -23,6 +23,11 @@ from minikube_api.server.writing import Write, Writer, asked_revision, check_nam
 _GROUP, _VERSION, _KIND = "autoscaling", "v1", "Scale"
 
 
+def shown(resource: Resource, obj: Object) -> Object:
+    paths = getattr(resource, "scale_paths", None)
+    return scale_of(obj) if paths is None else custom_scale_of(obj, paths)
+
+
 class Scales:
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
@@ -30,7 +35,7 @@ class Scales:
     async def serve(self, request: Request, resource: Resource, view: View) -> Answer:
         if request.info.verb == "get":
             entry = await self._current(request, resource, latest=True)
-            return views.encoded(200, orjson.dumps(scale_of(await views.tree_of(resource, entry))), view)
+            return views.encoded(200, orjson.dumps(shown(resource, await views.tree_of(resource, entry))), view)
         if request.info.verb == "update":
             return await self._update(request, resource, view)
         if request.info.verb == "patch":
@@ -61,13 +66,14 @@ class Scales:
             kind=_KIND,
             load_schema=lambda: builtin.load(_GROUP, _VERSION, _KIND),
             subresources={},
+            **({"custom": False} if hasattr(resource, "custom") else {}),
         )
         patch = patching.read(request, as_scale, await request.read_body())
         options: WriteOptions = write_options(request, "PatchOptions", apply=patch.is_apply)
         write = self._writer.begin(request, resource, "UPDATE", options)
 
         def patched(obj: Object) -> Object:
-            return patch.applied_to(scale_of(obj), as_scale, options, write.context, write.manager)
+            return patch.applied_to(shown(resource, obj), as_scale, options, write.context, write.manager)
 
         return await self._write(write, patched, view)
 
@@ -77,7 +83,8 @@ class Scales:
             asked = asked_revision(scale)
             if asked and str(asked) != obj["metadata"].get("resourceVersion"):
                 raise Conflict.object(write.resource.plural, write.name, write.resource.group)
-            return scaled_object(obj, scale)
+            paths = getattr(write.resource, "scale_paths", None)
+            return scaled_object(obj, scale) if paths is None else custom_scaled(obj, scale, paths)
 
         body, _ = await self._writer.change(write, change)
-        return views.encoded(200, orjson.dumps(scale_of(orjson.loads(body))), view)
+        return views.encoded(200, orjson.dumps(shown(write.resource, orjson.loads(body))), view)
