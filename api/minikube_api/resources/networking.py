@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Any
 
 from minikube_api.meta import field_errors as err
 from minikube_api.meta import names
@@ -297,13 +296,12 @@ class ServiceCIDRStrategy(KindStrategy):
         return errors
 
     def validate_change(self, ctx: WriteContext, obj: Object, old: Object) -> Errors:
+        """What there is stays; a range of the other family may come."""
         new, was = ((o.get("spec") or {}).get("cidrs") or [] for o in (obj, old))
-        errors: Errors = []
-        for i, one in enumerate(was):
-            now: Any = new[i] if i < len(new) else ""
-            if now != one:
-                errors.append(err.invalid(f"spec.cidrs[{i}]", now, "field is immutable"))
-        return errors
+        if len(new) != len(was) and (len(was), len(new)) != (1, 2):
+            return [err.invalid("spec.cidrs", new or None, "field is immutable")]
+        changed = [i for i, one in enumerate(was) if new[i] != one]
+        return [err.invalid(f"spec.cidrs[{i}]", new[i], "field is immutable") for i in changed]
 
 
 def _address_name(name: str, prefix: bool) -> list[str]:
@@ -334,4 +332,8 @@ class IPAddressStrategy(KindStrategy):
         return errors
 
     def validate_change(self, ctx: WriteContext, obj: Object, old: Object) -> Errors:
-        return checks.unchanged(obj.get("spec") or {}, old.get("spec") or {}, "parentRef", path="spec")
+        new, was = ((o.get("spec") or {}).get("parentRef") for o in (obj, old))
+        if new == was:
+            return []
+        shown = new and {name.capitalize(): new.get(name) or "" for name in ("group", "resource", "namespace", "name")}
+        return [err.invalid("spec.parentRef", shown, "field is immutable")]
