@@ -37,11 +37,18 @@ def running_clusters() -> Iterator[Callable[[str], Cluster]]:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _end_on_sigterm)
     found: dict[str, Cluster] = {}
+    failed: dict[str, Exception] = {}
     with contextlib.ExitStack() as stack:
 
         def cluster(way: str) -> Cluster:
+            if way in failed:
+                pytest.fail(f"the cluster did not start at its first use: {failed[way]}")
             if way not in found:
-                found[way] = stack.enter_context(clusters.started(f"e2e-{way[0]}", *OPTIONS[way]))
+                try:
+                    found[way] = stack.enter_context(clusters.started(f"e2e-{way[0]}", *OPTIONS[way]))
+                except Exception as error:
+                    failed[way] = error
+                    raise
             return found[way]
 
         yield cluster
