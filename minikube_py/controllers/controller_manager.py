@@ -24,6 +24,7 @@ CONTROLLERS: Final[dict[str, str]] = {
     "replicaset-controller": "replicaset:ReplicaSetController",
     "replicationcontroller-controller": "replication:ReplicationControllerController",
     "statefulset-controller": "statefulset:StatefulSetController",
+    "daemonset-controller": "daemonset:DaemonSetController",
     "job-controller": "jobs:JobController",
     "ttl-after-finished-controller": "jobs:TtlAfterFinishedController",
     "endpointslice-controller": "endpointslice:EndpointSliceController",

@@ -17,8 +17,7 @@ from minikube_api.schema.typed.core_v1 import (
     PodTemplateSpec,
     Volume,
 )
-from minikube_api.schema.typed.meta_v1 import ObjectMeta
-from minikube_py.controllers import owners, pods, statefulset_plan, templates
+from minikube_py.controllers import history, owners, pods, statefulset_plan, templates
 from minikube_py.controllers.runner import Controller, Key, Result, key_of, namespace_terminating
 from minikube_py.controllers.statefulset_plan import REVISION_LABEL
 
@@ -64,10 +63,8 @@ class StatefulSetController(Controller):
             matches=lambda p: selector.matches(p.metadata.labels) and statefulset_plan.ordinal_of(owner, p) is not None,
             fresh_owner=partial(self.client.get, StatefulSet, key.name, namespace=key.namespace),
         )
-        revisions = sorted(
-            self._revisions.index(owners.CONTROLLER_INDEX, owner.metadata.uid), key=lambda r: (r.revision, r.metadata.name)
-        )
-        update = await self._update_revision(owner, revisions)
+        revisions = history.in_order(self._revisions.index(owners.CONTROLLER_INDEX, owner.metadata.uid))
+        update = await history.present(self.client, owner, revisions)
         current = owner.status.currentRevision or update.metadata.name
         if all(r.metadata.name != current for r in revisions):
             current = update.metadata.name
@@ -84,59 +81,18 @@ class StatefulSetController(Controller):
                 raise
         status = statefulset_plan.status_of(owner, listed, current, update.metadata.name, now)
         await self._write_status(owner, status)
-        await self._trim_history(owner, revisions, listed, {status.currentRevision or "", update.metadata.name})
+        used = {pod.metadata.labels.get(REVISION_LABEL, "") for pod in listed} | {
+            status.currentRevision or "",
+            update.metadata.name,
+        }
+        await history.trim(self.client, owner, [r for r in revisions if r.metadata.name not in used])
         wait = pods.next_availability(listed, owner.spec.minReadySeconds or 0, now)
         return Result(wait) if wait is not None else None
-
-    # revisions
-
-    async def _update_revision(self, owner: StatefulSet, revisions: list[ControllerRevision]) -> ControllerRevision:
-        """The revision of the present template: an old one (rollback gets its number raised) or a new one."""
-        data = revision_data(owner.spec.template)
-        number = revisions[-1].revision + 1 if revisions else 1
-        same = [r for r in revisions if _data(r) == data]
-        if same:
-            found = same[-1]
-            if found is revisions[-1]:
-                return found
-            return await self.client.update(replace(found, revision=number))
-        name = f"{owner.metadata.name}-{templates.hash_of(owner.spec.template, owner.status.collisionCount)}"
-        made = ControllerRevision(
-            metadata=ObjectMeta(
-                name=name,
-                namespace=owner.metadata.namespace,
-                labels=owner.spec.template.metadata.labels | {REVISION_LABEL: name.removeprefix(f"{owner.metadata.name}-")},
-                ownerReferences=(owners.controller_reference(owner),),
-            ),
-            data=data,
-            revision=number,
-        )
-        try:
-            return await self.client.create(made)
-        except AlreadyExists:
-            found = await self.client.get(ControllerRevision, name, namespace=owner.metadata.namespace)
-            if owners.is_controlled_by(found, owner) and _data(found) == data:
-                return found
-            count = (owner.status.collisionCount or 0) + 1
-            await self.client.update_status(replace(owner, status=replace(owner.status, collisionCount=count)))
-            raise
-
-    async def _trim_history(
-        self, owner: StatefulSet, revisions: list[ControllerRevision], listed: list[Pod], used: set[str]
-    ) -> None:
-        used = used | {pod.metadata.labels.get(REVISION_LABEL, "") for pod in listed}
-        limit = 10 if owner.spec.revisionHistoryLimit is None else owner.spec.revisionHistoryLimit
-        unused = [r for r in revisions if r.metadata.name not in used]
-        for revision in unused[: max(0, len(unused) - limit)]:
-            try:
-                await self.client.delete(ControllerRevision, revision.metadata.name, namespace=revision.metadata.namespace)
-            except NotFound:
-                pass  # somebody was quicker
 
     # pods
 
     async def _create(self, owner: StatefulSet, ordinal: int, revision: ControllerRevision) -> None:
-        template = template_of(revision)
+        template = history.template_of(revision)
         pod = new_pod(owner, template, ordinal, revision.metadata.name)
         for claim in new_claims(owner, ordinal):
             await self._create_claim(owner, pod, claim)
@@ -186,22 +142,6 @@ class StatefulSetController(Controller):
             await self.client.update_status(replace(owner, status=status))
         except NotFound:
             pass  # deleted meanwhile: its status no longer matters
-
-
-def revision_data(template: PodTemplateSpec) -> dict[str, Any]:
-    """What a ControllerRevision holds: a patch that puts the template back (`kubectl rollout undo` applies it)."""
-    tree = msgspec.json.decode(msgspec.json.encode(template))
-    return {"spec": {"template": {**tree, "$patch": "replace"}}}
-
-
-def _data(revision: ControllerRevision) -> Any:
-    return msgspec.to_builtins(revision.data)
-
-
-def template_of(revision: ControllerRevision) -> PodTemplateSpec:
-    tree = dict(_data(revision)["spec"]["template"])
-    tree.pop("$patch", None)
-    return msgspec.convert(tree, PodTemplateSpec)
 
 
 def claim_name(owner: StatefulSet, template: PersistentVolumeClaim, ordinal: int) -> str:

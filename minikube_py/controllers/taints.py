@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from minikube_api.meta import conditions, times
+from minikube_api.schema.node_matching import tolerates
 from minikube_api.schema.typed.core_v1 import Node, Taint, Toleration
 
 NOT_READY: Final = "node.kubernetes.io/not-ready"
@@ -48,19 +49,6 @@ def with_effect(taints: Sequence[Taint], effect: str, keys: Iterable[str], now: 
     kept = [t for t in taints if t.effect != effect or t.key not in managed or t.key in wanted]
     present = {t.key for t in kept if t.effect == effect}
     return (*kept, *(Taint(key=key, effect=effect, timeAdded=now) for key in wanted if key not in present))
-
-
-def tolerates(toleration: Toleration, taint: Taint) -> bool:
-    if toleration.effect and toleration.effect != taint.effect:
-        return False
-    if toleration.key and toleration.key != taint.key:
-        return False
-    match toleration.operator or "Equal":
-        case "Exists":
-            return True
-        case "Equal":
-            return bool(toleration.key) and (toleration.value or "") == (taint.value or "")
-    return False
 
 
 def eviction_time(taints: Sequence[Taint], tolerations: Sequence[Toleration], now: float) -> float | None:

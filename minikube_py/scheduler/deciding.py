@@ -6,12 +6,16 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from minikube_py.scheduler import matching, scores
+from minikube_api.schema import node_matching as matching
+from minikube_py.scheduler import scores
+from minikube_py.scheduler.classes import Classes, PodClass
 from minikube_py.scheduler.filters import Check, Filters, Refusal, summary
 from minikube_py.scheduler.state import ClusterState, NodeInfo, PodInfo, SpreadConstraint
 
 #: below this many nodes all are looked at; above, a share (50 % minus one per 125 nodes, at least 5 %), at least this many
 MIN_FEASIBLE = 100
+#: nodes from which on remembering costs less than looking again
+CLASSES_FROM = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +42,9 @@ def feasible_limit(nodes: int) -> int:
 class Decider:
     """Remembers where the last search ended, so that all nodes get their turn."""
 
-    def __init__(self, state: ClusterState, rng: random.Random) -> None:
+    def __init__(self, state: ClusterState, rng: random.Random, *, classes_from: int = CLASSES_FROM) -> None:
         self.state, self._random = state, rng
+        self._classes, self._classes_from = Classes(state), classes_from
         self._start = 0
         #: pods that a preemption made room for: node name -> pods by uid
         self.nominated: dict[str, dict[str, PodInfo]] = {}
@@ -48,6 +53,10 @@ class Decider:
         state = self.state
         if not state.order:
             return Decision("", {}, "no nodes available to schedule pods")
+        if volumes is None and not self.nominated and len(state.order) >= self._classes_from:
+            known = self._classes.find(pod, default_spread)
+            if known is not None and self._candidates(pod) is None:
+                return self._decide_by_class(known)
         filters = Filters(pod, state, volumes)
         feasible, refusals = self._search(pod, filters)
         if not feasible:
@@ -57,6 +66,18 @@ class Decider:
         totals = scores.totals(pod, feasible, state, default_spread)
         best = max(totals)
         return Decision(self._random.choice([n for n, t in zip(feasible, totals, strict=True) if t == best]).name)
+
+    def _decide_by_class(self, known: PodClass) -> Decision:
+        order = self.state.order
+        start = self._start % len(order)
+        found, looked = known.search(start, feasible_limit(len(order)))
+        self._start = start + looked
+        if not found:
+            refusals = known.refusals()
+            return Decision("", refusals, summary(refusals.values(), len(order)))
+        if len(found) == 1:
+            return Decision(order[found[0]].name)
+        return Decision(order[self._random.choice(known.best(found))].name)
 
     def _candidates(self, pod: PodInfo) -> list[NodeInfo] | None:
         """The nodes that a required affinity by name narrows to (DaemonSet pods), None = all."""

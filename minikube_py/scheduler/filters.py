@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from minikube_api.schema import node_matching as matching
 from minikube_api.schema.typed.core_v1 import Taint
-from minikube_py.scheduler import matching
 from minikube_py.scheduler.requests import ports_conflict
 from minikube_py.scheduler.state import AffinityTerm, ClusterState, NodeInfo, PodInfo, SpreadConstraint
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from minikube_py.scheduler import filters, matching
+from minikube_api.schema import node_matching as matching
+from minikube_py.scheduler import filters
 from minikube_py.scheduler.state import ClusterState, NodeInfo, PodInfo, SpreadConstraint
 
 MAX = 100
@@ -101,11 +102,14 @@ def spread_scores(
             if domain is not None and not left_out[i]:
                 raw[i] += counts.get(domain, 0) * weight + (constraint.max_skew - 1)
     values = [round(value) for value in raw]
-    seen = [v for v, out in zip(values, left_out, strict=True) if not out]
-    least, most = min(seen, default=0), max(seen, default=0)
-    if not most:
-        return [0 if out else MAX for out in left_out]
-    return [0 if out else MAX * (most + least - v) // most for v, out in zip(values, left_out, strict=True)]
+    kept = iter(spread_normalized([v for v, out in zip(values, left_out, strict=True) if not out]))
+    return [0 if out else next(kept) for out in left_out]
+
+
+def spread_normalized(values: Sequence[int]) -> list[int]:
+    """Fewest matching pods: 100."""
+    least, most = min(values, default=0), max(values, default=0)
+    return [MAX * (most + least - v) // most if most else MAX for v in values]
 
 
 def affinity_scores(pod: PodInfo, nodes: Sequence[NodeInfo], state: ClusterState) -> list[int]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from minikube_api.client.client import Client
 from minikube_api.client.informers import InformerFactory
+from minikube_api.schema import node_matching as matching
 from minikube_api.schema.typed import core_v1, storage_v1
-from minikube_py.scheduler import matching
 from minikube_py.scheduler.deciding import Decision
 from minikube_py.scheduler.filters import Check, Refusal
 from minikube_py.scheduler.queue import Happening, SchedulingQueue
