@@ -223,7 +223,9 @@ class Parser:
                 dot = self.next()
                 optional = self.is_op("?") and bool(self.next())
                 if self.token.kind not in ("ident", "quoted"):
-                    raise self._unexpected("IDENTIFIER")
+                    # a field or a method: the parser gives up when it can be neither
+                    after = "" if self.token.kind == "end" else self.token.text
+                    raise Problem(self.token.at, f"Syntax error: no viable alternative at input '.{after}'")
                 token = self.next()
                 name = token.text.strip("`")
                 if self.is_op("(") and not optional:

@@ -10,7 +10,7 @@ from typing import Any
 
 from minikube_api.meta import field_errors as err
 from minikube_api.meta import names
-from minikube_api.resources import checks
+from minikube_api.resources import checks, device_selectors
 from minikube_api.resources.checks import Errors, one_of
 from minikube_api.resources.pods import placement
 from minikube_api.resources.resource import Object, WriteContext
@@ -162,8 +162,8 @@ def selectors(listed: Any, path: str) -> Errors:
         at = f"{path}[{i}].cel"
         if one.get("cel") is None:
             errors.append(err.required(at))
-        elif len(one["cel"].get("expression") or "") > 10 * 1024:
-            errors.append(err.too_long(f"{at}.expression", "", 10 * 1024))
+        else:
+            errors += device_selectors.expression_problems(one["cel"].get("expression") or "", f"{at}.expression")
     return errors
 
 
