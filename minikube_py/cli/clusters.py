@@ -14,7 +14,7 @@ import click
 from minikube_agents.network import removing
 from minikube_py.cluster.launch import LaunchError, launch, stop
 from minikube_py.cluster.layout import AlreadyRunning, Layout, clusters_root, lock_holder, take_lock
-from minikube_py.cluster.spec import COMPONENTS, NETWORKS, RUNTIMES, STORES, ClusterSpec, SpecError
+from minikube_py.cluster.spec import COMPONENTS, NETWORKS, PROXY_MODES, RUNTIMES, STORES, ClusterSpec, SpecError
 
 
 def _layout(name: str, data_dir: str | None) -> Layout:
@@ -55,9 +55,11 @@ _DEFAULT = ClusterSpec()
 @_option("--nodes", default=_DEFAULT.nodes, type=int, help="How many nodes.")
 @_option(
     "--runtime",
-    default=_DEFAULT.runtime,
-    type=click.Choice(RUNTIMES),
-    help="What runs the pods: real processes, or nothing (simulated).",
+    default="",
+    type=click.Choice(("", *RUNTIMES)),
+    show_default=False,
+    metavar="process|hollow",
+    help="What runs the pods: real processes, or nothing (simulated) [default: process where this account can have namespaces].",
 )
 @_option("--store", default=_DEFAULT.store, type=click.Choice(STORES), help="What keeps the objects.")
 @_option(
@@ -67,6 +69,14 @@ _DEFAULT = ClusterSpec()
     show_default=False,
     metavar="host|private",
     help="Pods and ClusterIPs reachable from this host (needs root), or in a namespace of their own [default: host as root].",
+)
+@_option(
+    "--proxy-mode",
+    default="",
+    type=click.Choice(("", *PROXY_MODES)),
+    show_default=False,
+    metavar="nftables|userspace",
+    help="How Services reach pods [default: nftables where nft is installed].",
 )
 @_option("--components", default=",".join(COMPONENTS), type=_List(), metavar="LIST", help="Which components to run.")
 @_option(

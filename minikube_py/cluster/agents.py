@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
-import shutil
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -78,13 +77,11 @@ class Agents:
     async def proxy(self, name: str, group: asyncio.TaskGroup) -> Ready:
         """The proxy of a node, or ("") those of the host: ClusterIPs in mode host, node ports always."""
         if name:
-            if shutil.which("nft") is None:
-                self.reporter.warn(f"Services don't work inside {name}: nft (package nftables) is not installed")
-                return _nothing
-            return self._run_proxy(name, self._nft(name), group)
+            backend = self._nft(name) if self.spec.proxy_mode == "nftables" else await self._userspace(name)
+            return self._run_proxy(name, backend, group)
         listen = functools.partial(forwarding.ForwardingBackend, forwarding.node_port_addresses((self._host_address(),)))
         ready = [self._run_proxy("", listen(forwarding.host_listen, self._connect), group)]
-        if self.network.started.mode == "host" and shutil.which("nft") is not None:
+        if self.network.started.mode == "host" and self.spec.proxy_mode == "nftables":
             await self.network.cluster.shim.call(
                 "journal", kind="table", what={"family": "ip", "name": host_table(self.spec.name)}
             )
@@ -114,6 +111,23 @@ class Agents:
 
         return NftBackend(run, table=table, pod_cidr=self.spec.pod_cidr, node_ports=bool(node))
 
+    async def _userspace(self, name: str) -> forwarding.ForwardingBackend:
+        """A node without nftables: its sockets listen on every ClusterIP, which a route makes its own."""
+        node = next(n for n in self.network.nodes if n.name == name)
+        await self.network.cluster.own_range(name, self.spec.service_cidr)
+
+        async def listen(ip: str, port: int, protocol: str) -> socket.socket:
+            return await self.network.cluster.open_socket(
+                "listen", ip, port, node=name, type="udp" if protocol == "udp" else "tcp"
+            )
+
+        async def connect(ip: str, port: int, protocol: str) -> socket.socket:
+            return await self.network.cluster.open_socket(
+                "connect", ip, port, node=name, type="udp" if protocol == "udp" else "tcp"
+            )
+
+        return forwarding.ForwardingBackend(forwarding.all_addresses((node.ip,)), listen, connect)
+
     async def _connect(self, ip: str, port: int, protocol: str) -> socket.socket:
         return await self.network.cluster.open_socket("connect", ip, port, type="udp" if protocol == "udp" else "tcp")
 
@@ -136,10 +150,6 @@ class Agents:
         udp = await forwarding.host_listen("127.0.0.1", 0, "udp")
         self.host_dns = f"127.0.0.1:{udp.getsockname()[1]}"
         return [*sockets, udp]
-
-
-async def _nothing() -> None:
-    """What is ready from the beginning."""
 
 
 def host_table(cluster: str) -> str:

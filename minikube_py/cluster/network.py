@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from minikube_agents.network import starting
+from minikube_agents.network import probe, starting
 from minikube_agents.network.starting import NetworkError, Started
 from minikube_agents.shim import journal
 from minikube_py.cluster.layout import Layout
@@ -30,7 +31,7 @@ __all__ = ["Network", "NetworkError", "prepare"]
 
 def prepare(spec: ClusterSpec, layout: Layout, reporter: Reporter) -> tuple[ClusterSpec, Network | None]:
     """Start or adopt the network; the spec comes back with the ranges that are in use. No network where no component needs one."""
-    spec = with_kept_ranges(spec, layout)
+    spec = with_possible_proxy(with_possible_runtime(with_kept_ranges(spec, layout), reporter), reporter)
     if not spec.real_nodes:
         journal.cleanup(starting.journal_path(str(layout.data)))
         return keep_ranges(spec.with_default_ranges(), layout), None
@@ -47,6 +48,32 @@ def prepare(spec: ClusterSpec, layout: Layout, reporter: Reporter) -> tuple[Clus
         )
     network = Network(started, adopted=adopted)
     return keep_ranges(network.with_ranges(spec), layout), network
+
+
+def with_possible_runtime(spec: ClusterSpec, reporter: Reporter) -> ClusterSpec:
+    """Where this account can't have namespaces: hollow nodes, and a warning with the remedy; an error when processes were asked for."""
+    if not spec.real_nodes:
+        return spec
+    why = probe.namespaces_refused()
+    if not why:
+        return replace(spec, runtime="process")
+    if spec.runtime == "process":
+        raise NetworkError(f"--runtime process: {why}")
+    reporter.warn(f"nodes are hollow, their pods are simulated: {why}")
+    return replace(spec, runtime="hollow")
+
+
+def with_possible_proxy(spec: ClusterSpec, reporter: Reporter) -> ClusterSpec:
+    """nftables, or sockets where nft is not installed; an error when nftables were asked for."""
+    if not spec.real_nodes or spec.proxy_mode == "userspace":
+        return spec
+    if shutil.which("nft") is None:
+        why = "nft (package nftables) is not installed"
+        if spec.proxy_mode == "nftables":
+            raise NetworkError(f"--proxy-mode nftables: {why}")
+        reporter.warn(f"Services go through sockets, which lose the client's address, and pods have no hostPorts: {why}")
+        return replace(spec, proxy_mode="userspace")
+    return replace(spec, proxy_mode="nftables")
 
 
 def with_kept_ranges(spec: ClusterSpec, layout: Layout) -> ClusterSpec:

@@ -13,6 +13,7 @@ COMPONENTS = ("apiserver", "scheduler", "controllers", "kubelet", "proxy", "dns"
 RUNTIMES = ("process", "hollow")
 STORES = ("sqlite", "memory")
 NETWORKS = ("host", "private")
+PROXY_MODES = ("nftables", "userspace")
 
 
 #: what a cluster gets when it has the machine to itself
@@ -26,16 +27,18 @@ class SpecError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterSpec:
-    """Options of one cluster. What is empty is chosen at the start: `network` host as root, private otherwise; free address ranges."""
+    """Options of one cluster. What is empty is chosen at the start: `runtime` process where namespaces can be had,
+    `network` host as root and private otherwise, `proxy_mode` nftables where nft is installed, free address ranges."""
 
     name: str = "minikube"
     data_dir: str = ""
     listen: str = "127.0.0.1:6443"
     kubeconfig: str = ""
     nodes: int = 2
-    runtime: str = "process"
+    runtime: str = ""
     store: str = "sqlite"
     network: str = ""
+    proxy_mode: str = ""
     components: tuple[str, ...] = field(default=COMPONENTS)
     token_auth_file: str = ""
     pod_cidr: str = ""
@@ -48,9 +51,10 @@ class ClusterSpec:
             raise SpecError(f"--name {self.name!r}: must be a DNS label of at most 32 characters (a-z, 0-9 and -)")
         self.listen_address()
         for option, value, allowed in (
-            ("runtime", self.runtime, RUNTIMES),
+            ("runtime", self.runtime, ("", *RUNTIMES)),
             ("store", self.store, STORES),
             ("network", self.network, ("", *NETWORKS)),
+            ("proxy-mode", self.proxy_mode, ("", *PROXY_MODES)),
         ):
             if value not in allowed:
                 raise SpecError(f"--{option} {value!r}: must be one of {', '.join(a for a in allowed if a)}")
@@ -61,7 +65,7 @@ class ClusterSpec:
             raise SpecError("--components: apiserver must be among them")
         if not 0 <= self.nodes <= 10_000:
             raise SpecError(f"--nodes {self.nodes}: must be between 0 and 10000")
-        if self.runtime == "process" and self.nodes > 200:
+        if self.runtime != "hollow" and self.nodes > 200:
             raise SpecError(f"--nodes {self.nodes}: at most 200 with --runtime process; more with --runtime hollow")
         pods = _cidr("--pod-cidr", self.pod_cidr or POD_CIDR)
         services = _cidr("--service-cidr", self.service_cidr or SERVICE_CIDR)
@@ -94,7 +98,7 @@ class ClusterSpec:
     @property
     def real_nodes(self) -> bool:
         """Whether nodes are network namespaces with a shim each."""
-        return self.runtime == "process" and self.has("kubelet") and self.nodes > 0
+        return self.runtime != "hollow" and self.has("kubelet") and self.nodes > 0
 
     @property
     def dns_ip(self) -> str:

@@ -94,6 +94,10 @@ class ClusterNetwork:
     async def plug(self, name: str) -> None:
         await self.shim.call("plug", name=name, up=True)
 
+    async def own_range(self, name: str, cidr: str) -> None:
+        """Let sockets in a node listen on any address of the range, and packets to it end there."""
+        await self.shim.call("local_range", name=name, cidr=cidr)
+
     async def open_socket(
         self, kind: Literal["connect", "listen"], host: str, port: int, *, node: str = "", type: Literal["tcp", "udp"] = "tcp"
     ) -> socket.socket:

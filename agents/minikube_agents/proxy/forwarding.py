@@ -12,7 +12,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, cast
 
 from minikube_agents.proxy.rules import PortRules, Target
 
@@ -25,6 +25,8 @@ Listen = Callable[[str, int, str], Awaitable[socket.socket]]
 Connect = Callable[[str, int, str], Awaitable[socket.socket]]
 
 UDP_IDLE_SECONDS = 60.0
+#: datagrams of a client kept while its endpoint is being reached
+UDP_WAITING = 16
 CONNECT_SECONDS = 5.0
 CHUNK = 65536
 
@@ -62,7 +64,13 @@ class Port:
 
     def start(self) -> None:
         serve = self._serve_udp if self.protocol == "udp" else self._serve_tcp
+        self.sock.setblocking(False)
         self._task = asyncio.create_task(serve(), name=f"forward-{self.protocol}-{self.sock.getsockname()}")
+        self._task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("forwarding of %s ended", self.protocol, exc_info=error)
 
     async def close(self) -> None:
         if self._task is not None:
@@ -70,9 +78,21 @@ class Port:
             await asyncio.wait([self._task])
         self.sock.close()
 
+    async def connected(self, client: str) -> socket.socket | None:
+        """A connection to an endpoint for this client; unreachable ones are passed over, each once."""
+        tried: set[Target] = set()
+        while (target := self.balancer.pick(client, time.monotonic())) is not None and target not in tried:
+            tried.add(target)
+            try:
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    return await self._connect(target.ip, target.port, self.protocol)
+            except (OSError, TimeoutError) as error:
+                self.balancer.remembered.pop(client, None)
+                log.debug("endpoint %s:%d: %s", target.ip, target.port, error)
+        return None
+
     async def _serve_tcp(self) -> None:
         loop = asyncio.get_running_loop()
-        self.sock.setblocking(False)
         async with asyncio.TaskGroup() as group:
             while True:
                 client, address = await loop.sock_accept(self.sock)
@@ -81,56 +101,89 @@ class Port:
     async def _connection(self, client: socket.socket, address: str) -> None:
         client.setblocking(False)
         with client:
-            tried: set[Target] = set()
-            while (target := self.balancer.pick(address, time.monotonic())) is not None and target not in tried:
-                tried.add(target)
-                try:
-                    async with asyncio.timeout(CONNECT_SECONDS):
-                        server = await self._connect(target.ip, target.port, "tcp")
-                except (OSError, TimeoutError) as error:
-                    self.balancer.remembered.pop(address, None)
-                    log.debug("endpoint %s:%d: %s", target.ip, target.port, error)
-                    continue
+            server = await self.connected(address)
+            if server is not None:
                 with server:
                     await splice(client, server)
-                return
 
     async def _serve_udp(self) -> None:
-        loop = asyncio.get_running_loop()
-        self.sock.setblocking(False)
-        clients: dict[tuple, socket.socket] = {}
         async with asyncio.TaskGroup() as group:
-            while True:
-                data, address = await loop.sock_recvfrom(self.sock, CHUNK)
-                upstream = clients.get(address)
-                if upstream is None:
-                    target = self.balancer.pick(address[0], time.monotonic())
-                    if target is None:
-                        continue
-                    try:
-                        upstream = await self._connect(target.ip, target.port, "udp")
-                    except OSError as error:
-                        log.debug("endpoint %s:%d: %s", target.ip, target.port, error)
-                        continue
-                    clients[address] = upstream
-                    group.create_task(self._replies(upstream, address, clients), name="forward-udp")
-                try:
-                    await loop.sock_sendall(upstream, data)
-                except OSError as error:
-                    log.debug("udp to an endpoint: %s", error)
+            loop = asyncio.get_running_loop()
+            # the endpoint closes its socket: it gets a descriptor of its own
+            transport, _ = await loop.create_datagram_endpoint(lambda: _Flows(self, group), sock=self.sock.dup())
+            try:
+                await loop.create_future()
+            finally:
+                transport.close()
 
-    async def _replies(self, upstream: socket.socket, address: tuple, clients: dict[tuple, socket.socket]) -> None:
-        loop = asyncio.get_running_loop()
+
+class _Flows(asyncio.DatagramProtocol):
+    """The clients of a UDP port: each has an endpoint for as long as datagrams pass, and a minute more."""
+
+    def __init__(self, port: Port, group: asyncio.TaskGroup) -> None:
+        self._port, self._group = port, group
+        self._flows: dict[tuple, _Flow] = {}
+        self.transport: asyncio.DatagramTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.DatagramTransport, transport)
+
+    def datagram_received(self, data: bytes, addr: tuple) -> None:
+        flow = self._flows.get(addr)
+        if flow is None:
+            flow = self._flows[addr] = _Flow(self, addr)
+            self._group.create_task(self._follow(flow), name="forward-udp")
+        flow.send(data)
+
+    async def _follow(self, flow: _Flow) -> None:
+        """One client's life: connect, then wait until it is idle."""
         try:
-            while True:
-                async with asyncio.timeout(UDP_IDLE_SECONDS):
-                    data = await loop.sock_recv(upstream, CHUNK)
-                await loop.sock_sendto(self.sock, data, address)
-        except (OSError, TimeoutError):
-            return
+            sock = await self._port.connected(flow.client[0])
+            if sock is None:
+                return
+            loop = asyncio.get_running_loop()
+            transport, _ = await loop.create_datagram_endpoint(lambda: flow, sock=sock)
+            try:
+                while (left := flow.last + UDP_IDLE_SECONDS - time.monotonic()) > 0:
+                    await asyncio.sleep(left)
+            finally:
+                transport.close()
         finally:
-            clients.pop(address, None)
-            upstream.close()
+            self._flows.pop(flow.client, None)
+
+    def error_received(self, exc: Exception) -> None:
+        log.debug("udp to a client: %s", exc)
+
+
+class _Flow(asyncio.DatagramProtocol):
+    """The endpoint's side of one client; what comes before it is connected waits (a few datagrams)."""
+
+    def __init__(self, flows: _Flows, client: tuple) -> None:
+        self._flows, self.client = flows, client
+        self._waiting: list[bytes] = []
+        self._transport: asyncio.DatagramTransport | None = None
+        self.last = time.monotonic()
+
+    def send(self, data: bytes) -> None:
+        self.last = time.monotonic()
+        if self._transport is not None:
+            self._transport.sendto(data)
+        elif len(self._waiting) < UDP_WAITING:
+            self._waiting.append(data)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.DatagramTransport, transport)
+        for data in self._waiting:
+            self._transport.sendto(data)
+        self._waiting.clear()
+
+    def datagram_received(self, data: bytes, addr: tuple) -> None:
+        self.last = time.monotonic()
+        if self._flows.transport is not None and not self._flows.transport.is_closing():
+            self._flows.transport.sendto(data, self.client)
+
+    def error_received(self, exc: Exception) -> None:
+        log.debug("udp to an endpoint: %s", exc)
 
 
 async def splice(left: socket.socket, right: socket.socket) -> None:

@@ -146,6 +146,15 @@ def add_route(cidr: str, *, via: str = "", index: int = 0, source: str = "", onl
     return Message(RTM_NEWROUTE, _CREATE | _REPLACE, body, f"add route {cidr}")
 
 
+def add_local_range(cidr: str) -> Message:
+    """Every address of the range is the namespace's own, without being configured one by one (a `local` route)."""
+    address, _, prefix = cidr.partition("/")
+    local_table, static, host, local = 255, 4, 254, 2
+    body = _RTMSG.pack(socket.AF_INET, int(prefix), 0, 0, local_table, static, host, local, 0)
+    body += _attribute(_RTA_DST, socket.inet_aton(address)) + _number(_RTA_OIF, LOOPBACK)
+    return Message(RTM_NEWROUTE, _CREATE | _REPLACE, body, f"add local range {cidr}")
+
+
 def delete_route(cidr: str, *, via: str = "", index: int = 0) -> Message:
     return Message(RTM_DELROUTE, 0, _route(cidr, via=via, index=index, source="", onlink=False), f"delete route {cidr}")
 

@@ -216,6 +216,11 @@ class SwitchServer(Server):
         self._switch.apply(netlink.set_link(_FIRST_PORT + node.index, up=call.request["up"]))
         return {}
 
+    def op_local_range(self, call: Call) -> dict[str, Any]:
+        """Make a range of addresses the node's own: sockets may listen on each (Services without nftables)."""
+        self._node(call).route.apply(netlink.add_local_range(call.request["cidr"]))
+        return {}
+
     def op_nodes(self, _call: Call) -> dict[str, Any]:
         nodes = {
             name: {
