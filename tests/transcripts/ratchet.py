@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 FIGURES = Path(__file__).with_name("steps.json")
-TOKENS = 'tok,admin,admin,"system:masters"\nalicetok,alice,alice\nbobtok,bob,bob,"devs"\n'
+TOKENS = 'tok,admin,uid-admin,"system:masters"\nalicetok,alice,uid-alice\nbobtok,bob,uid-bob,"devs"\n'
 
 
 def minictl(home: str, *arguments: str) -> str:
