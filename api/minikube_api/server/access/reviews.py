@@ -12,6 +12,7 @@ import orjson
 
 from minikube_api.meta import field_errors, times
 from minikube_api.meta.errors import BadRequest, FieldError, Invalid
+from minikube_api.resources import checks
 from minikube_api.resources.resource import Resource
 from minikube_api.server import codecs, tracking, views
 from minikube_api.server.access.jwt import InvalidToken, issuer_of
@@ -66,7 +67,7 @@ class Reviews:
     async def subject_access(self, request: Request, resource: Resource, view: View) -> Answer:
         review = await self._asked(request, resource)
         spec = review.get("spec") or {}
-        check(spec_problems(spec) + subject_problems(spec))
+        check(spec_problems(spec) + subject_problems(spec) + meta_problems(review["metadata"]))
         return await self._decide(review, spec_user(spec), view)
 
     async def local_subject_access(self, request: Request, resource: Resource, view: View) -> Answer:
@@ -85,13 +86,14 @@ class Reviews:
             shown = _path_attributes(spec["nonResourceAttributes"])
             disallowed = field_errors.invalid("spec.nonResourceAttributes", shown, "disallowed on this kind of request")
             problems = [disallowed]
+        problems += meta_problems(review["metadata"], but="namespace")
         check(problems)
         review["metadata"]["namespace"] = namespace
         return await self._decide(review, spec_user(spec), view)
 
     async def self_subject_access(self, request: Request, resource: Resource, view: View) -> Answer:
         review = await self._asked(request, resource)
-        check(spec_problems(review.get("spec") or {}))
+        check(spec_problems(review.get("spec") or {}) + meta_problems(review["metadata"]))
         return await self._decide(review, request.user, view)
 
     async def _decide(self, review: Object, user: UserInfo, view: View) -> Answer:
@@ -211,7 +213,54 @@ def spec_problems(spec: Object) -> list[FieldError]:
     if resource is None and path is None:
         why = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
         return [field_errors.invalid("spec.resourceAttributes", None, why)]
-    return []
+    return selector_problems(resource, "spec.resourceAttributes") if resource is not None else []
+
+
+_META_ORDER = (
+    "name", "generateName", "namespace", "selfLink", "uid", "resourceVersion", "generation", "creationTimestamp", "labels", "annotations",
+    "ownerReferences", "finalizers", "managedFields",
+)  # fmt: skip
+
+
+def meta_problems(meta: Object, *, but: str = "") -> list[FieldError]:
+    """Reviews have no metadata (`but`: beside this field)."""
+    if not any(value for key, value in meta.items() if key not in ("managedFields", but)):
+        return []
+    shown = {key: meta[key] for key in _META_ORDER if meta.get(key)}
+    why = f"must be empty except for {but}" if but else "must be empty"
+    return [field_errors.invalid("metadata", shown, why)]
+
+
+def selector_problems(attributes: Object, path: str) -> list[FieldError]:
+    """Selectors are raw or parsed; operators that are not known yet are let through (KEP-4601)."""
+    problems: list[FieldError] = []
+    for kind in ("fieldSelector", "labelSelector"):
+        selector, at = attributes.get(kind), f"{path}.{kind}"
+        if selector is None:
+            continue
+        raw, requirements = selector.get("rawSelector") or "", selector.get("requirements") or ()
+        if raw and requirements:
+            why = "may not specified at the same time as requirements"
+            problems.append(field_errors.invalid(f"{at}.rawSelector", raw, why))
+        if not raw and not requirements:
+            why = f"when {at} is specified, requirements or rawSelector is required"
+            problems.append(field_errors.required(f"{at}.requirements", why))
+        for i, one in enumerate(requirements):
+            problems += _requirement(one, f"{at}.requirements[{i}]", labels=kind == "labelSelector")
+    return problems
+
+
+def _requirement(one: Object, path: str, *, labels: bool) -> list[FieldError]:
+    key, operator, values = one.get("key") or "", one.get("operator") or "", one.get("values") or ()
+    problems: list[FieldError] = []
+    if operator in ("In", "NotIn") and not values:
+        problems.append(field_errors.required(f"{path}.values", "must be specified when `operator` is 'In' or 'NotIn'"))
+    if operator in ("Exists", "DoesNotExist") and values:
+        why = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+        problems.append(field_errors.forbidden(f"{path}.values", why))
+    if labels:
+        return problems + checks.label_name(key, f"{path}.key")
+    return problems if key else [*problems, field_errors.required(f"{path}.key", "must be specified")]
 
 
 def subject_problems(spec: Object) -> list[FieldError]:
