@@ -151,6 +151,10 @@ class Compiler:
         if (name := self._qualified(node)) in _TYPE_NAMES and name.split(".")[0] not in local:
             value = TypeValue(_TYPE_NAMES[name])
             return types.TYPE, lambda env: value
+        if "." in name and name in self.environment.variables and not node.test:
+            # a variable whose name has dots (authorizer.requestResource)
+            self.uses.add(name)
+            return self.environment.variables[name], lambda env: env[name]
         kind, code = self.compile(node.target, local)
         wrapped = kind.kind == "optional"
         inner = kind.item if wrapped else kind

@@ -19,6 +19,7 @@ def default(server: Server) -> list[AdmissionPlugin]:
         CertificateSubjectRestriction,
     )
     from minikube_api.server.admission.ingress_class import DefaultIngressClass
+    from minikube_api.server.admission.lazy_policies import LazyPolicies
     from minikube_api.server.admission.limit_ranges import LimitRanger
     from minikube_api.server.admission.namespace_lifecycle import NamespaceLifecycle
     from minikube_api.server.admission.node_restriction import NodeRestriction
@@ -38,6 +39,8 @@ def default(server: Server) -> list[AdmissionPlugin]:
 
     lister = Lister(server.storage, server.registry)
     return [
+        LazyPolicies(server, lister, "MutatingAdmissionPolicy"),
+        LazyPolicies(server, lister, "ValidatingAdmissionPolicy"),
         MutatingAdmissionWebhook(server, server.webhook_caller, lister),
         ValidatingAdmissionWebhook(server, server.webhook_caller, lister),
         NamespaceLifecycle(lister),

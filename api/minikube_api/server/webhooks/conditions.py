@@ -54,3 +54,10 @@ async def all_true(
     if hook.ignores_failure:
         return False
     raise ConditionFailed(problems[0] if len(problems) == 1 else "[" + ", ".join(problems) + "]")
+
+
+def evaluator() -> Evaluator:
+    """CEL's evaluator of admission expressions, imported with the first condition."""
+    from minikube_api.server.admission import expressions
+
+    return expressions.evaluate
