@@ -25,6 +25,7 @@ CONTROLLERS: Final[dict[str, str]] = {
     "replicationcontroller-controller": "replication:ReplicationControllerController",
     "statefulset-controller": "statefulset:StatefulSetController",
     "daemonset-controller": "daemonset:DaemonSetController",
+    "cronjob-controller": "cronjobs:CronJobController",
     "job-controller": "jobs:JobController",
     "ttl-after-finished-controller": "jobs:TtlAfterFinishedController",
     "endpointslice-controller": "endpointslice:EndpointSliceController",
