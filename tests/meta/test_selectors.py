@@ -35,11 +35,6 @@ def test_label_selector_matches(text: str, matches: bool) -> None:
         pytest.param("a in x", "unable to parse requirement: found 'x' expected: '('", id="no-parenthesis"),
         pytest.param("a in (x", "unable to parse requirement: found '', expected: ',' or ')'", id="not-closed"),
         pytest.param(
-            "a in ()",
-            "unable to parse requirement: values: Invalid value: []: for 'in', 'notin' operators, values set can't be empty",
-            id="empty-set",
-        ),
-        pytest.param(
             "a>x",
             "unable to parse requirement: values[0]: Invalid value: \"x\": for 'Gt', 'Lt' operators, the value must be an integer",
             id="no-integer",
@@ -136,3 +131,9 @@ def test_field_selector_errors(text: str, message: str) -> None:
 def test_escaped_value_of_a_field_selector_comes_back(value: str) -> None:
     selector = selectors.parse_fields("f=" + selectors.escape(value))
     assert selector.exact("f") == value
+
+
+def test_an_empty_set_is_a_set_of_the_empty_value():
+    selector = parse_labels("a in ()")
+    assert selector.matches({"a": ""})
+    assert not selector.matches({"a": "b"})

@@ -232,8 +232,9 @@ class _Parser:
             raise self.wrong(f"found '{literal}' expected: '('")
         token, literal = self.peek()
         if token == ")":
+            # `()` is a set of one empty value, as in apimachinery
             self.take()
-            return set()
+            return {""}
         if token not in (_IDENTIFIER, ","):
             raise self.wrong(f"found '{literal}', expected: ',', ')' or identifier")
         values = self.listed()

@@ -52,7 +52,7 @@ class RuntimeClass(Plugin):
             if selector.get(key, value) != value:
                 raise forbidden(
                     attributes,
-                    f"conflict: runtimeClass.scheduling.nodeSelector[{key}] = {value}, pod.spec.nodeSelector[{key}] = {selector[key]}",
+                    f"conflict: runtimeClass.scheduling.nodeSelector[{key}] = {value}; pod.spec.nodeSelector[{key}] = {selector[key]}",
                 )
             selector[key] = value
         if selector:
