@@ -134,6 +134,6 @@ def test_escaped_value_of_a_field_selector_comes_back(value: str) -> None:
 
 
 def test_an_empty_set_is_a_set_of_the_empty_value():
-    selector = parse_labels("a in ()")
+    selector = selectors.parse_labels("a in ()")
     assert selector.matches({"a": ""})
     assert not selector.matches({"a": "b"})
