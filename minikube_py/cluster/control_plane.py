@@ -36,6 +36,7 @@ def server_config(
     """The server's configuration. `inside` is a listening socket in the cluster's network, at the address `advertise`."""
     credentials.serving("apiserver", "kube-apiserver", serving_hosts(spec, [advertise[0]] if advertise else []))
     credentials.client("apiserver-kubelet-client", APISERVER_TO_KUBELET)
+    credentials.front_proxy()
     credentials.service_account_key()
     host, port = spec.listen_address()
     listeners = [Listener(host=host, port=port)]
@@ -51,6 +52,9 @@ def server_config(
         kubelet_certificate=credentials.path("apiserver-kubelet-client"),
         kubelet_key=credentials.path("apiserver-kubelet-client", "key"),
         kubelet_ca=credentials.path("ca"),
+        proxy_client_certificate=credentials.path("front-proxy-client"),
+        proxy_client_key=credentials.path("front-proxy-client", "key"),
+        requestheader_ca=credentials.path("front-proxy-ca"),
         token_file=Path(spec.token_auth_file) if spec.token_auth_file else None,
         service_account_key=credentials.path("sa", "key"),
         service_cidr=spec.service_cidr,

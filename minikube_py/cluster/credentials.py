@@ -86,6 +86,15 @@ class Credentials:
             self._write(name, pair)
         return pair
 
+    def front_proxy(self) -> None:
+        """The authority and certificate (`front-proxy-ca`, `front-proxy-client`) that aggregated API servers know this one by."""
+        pair = self._read("front-proxy-ca")
+        authority = Authority.create("front-proxy-ca") if pair is None else Authority(pair)
+        if pair is None:
+            self._write("front-proxy-ca", authority.pair)
+        if pair is None or self._read("front-proxy-client") is None:
+            self._write("front-proxy-client", authority.issue("front-proxy-client", client=True))
+
     def service_account_key(self) -> bytes:
         """The key (PEM, EC P-256) that signs service account tokens."""
         path = self.path("sa", "key")

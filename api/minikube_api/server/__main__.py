@@ -55,6 +55,8 @@ async def serve(options: argparse.Namespace) -> int:
         "apiserver-kubelet-client",
         authority.issue("kube-apiserver-kubelet-client", organizations=["system:masters"], client=True),
     )
+    front_proxy = _authority(pki, "front-proxy-ca")
+    _write(pki, "front-proxy-client", front_proxy.issue("front-proxy-client", client=True))
     server = Server(
         Config(
             store=options.store,
@@ -66,6 +68,9 @@ async def serve(options: argparse.Namespace) -> int:
             kubelet_certificate=pki / "apiserver-kubelet-client.crt",
             kubelet_key=pki / "apiserver-kubelet-client.key",
             kubelet_ca=pki / "ca.crt",
+            proxy_client_certificate=pki / "front-proxy-client.crt",
+            proxy_client_key=pki / "front-proxy-client.key",
+            requestheader_ca=pki / "front-proxy-ca.crt",
             token_file=options.token_auth_file,
             service_cidr=options.service_cidr,
             service_account_key=_service_account_key(pki),
@@ -93,12 +98,12 @@ async def serve(options: argparse.Namespace) -> int:
     return 0
 
 
-def _authority(pki: Path) -> Authority:
-    certificate, key = pki / "ca.crt", pki / "ca.key"
+def _authority(pki: Path, name: str = "ca") -> Authority:
+    certificate, key = pki / f"{name}.crt", pki / f"{name}.key"
     if certificate.exists():
         return Authority(KeyPair(certificate.read_bytes(), key.read_bytes()))
-    authority = Authority.create()
-    _write(pki, "ca", authority.pair)
+    authority = Authority.create("kubernetes" if name == "ca" else name)
+    _write(pki, name, authority.pair)
     return authority
 
 

@@ -17,6 +17,7 @@ import orjson
 
 from minikube_api.client.transport import Response
 from minikube_api.meta.errors import StatusError
+from minikube_api.server.aggregation.authentication_info import config_map
 from minikube_api.server.context import Object, UserInfo
 
 if TYPE_CHECKING:
@@ -43,7 +44,15 @@ class Bootstrap:
         facts = [orjson.loads(line) for line in _FACTS.read_bytes().splitlines()]
         for tree in (*facts, *self._objects):
             await self._ensure(tree)
+        await self._authentication_info()
         await self._kubernetes_service()
+
+    async def _authentication_info(self) -> None:
+        """Written at every start: authorities may have changed."""
+        config = self._server.config
+        tree = config_map(config.client_ca, config.requestheader_ca, ("front-proxy-client",))
+        if tree is not None and self._path(tree) is not None:
+            await self._replace(tree)
 
     async def _ensure(self, tree: Object) -> None:
         path = self._path(tree)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -37,6 +38,8 @@ _GROUP_ORDER = (
     "resource.k8s.io",
     "flowcontrol.apiserver.k8s.io",
 )
+#: groupPriorityMinimum of custom resources' APIServices
+_CUSTOM_PRIORITY = 1000
 _VERSION = re.compile(r"v(\d+)(?:(alpha|beta)(\d+))?$")
 
 
@@ -49,6 +52,16 @@ def version_priority(version: str) -> tuple[int, int, int, str]:
     return (stage, -int(match[1]), -int(match[3] or 0), version)
 
 
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """A group version that an aggregated API server serves: its resources in aggregated form, and the APIService's priority."""
+
+    resources: list[Object]
+    current: bool
+    priority: int
+    open_api: Object
+
+
 class Discovery:
     """The documents of one Registry; rebuilt when its `version` has moved."""
 
@@ -58,6 +71,9 @@ class Discovery:
         self._built = -1
         self._answers: dict[tuple[str, str], tuple[bytes, str, str]] = {}
         self._groups: dict[str, dict[str, list[Resource]]] = {}
+        #: group versions of aggregated API servers; whoever changes them also bumps the Registry's version
+        self.elsewhere: Callable[[], Mapping[tuple[str, str], Elsewhere]] = dict
+        self._elsewhere: Mapping[tuple[str, str], Elsewhere] = {}
 
     def serves(self, group: str, version: str) -> bool:
         self._refresh()
@@ -77,8 +93,13 @@ class Discovery:
         found: dict[str, dict[str, list[Resource]]] = {}
         for resource in self._registry:
             found.setdefault(resource.group, {}).setdefault(resource.version, []).append(resource)
+        self._elsewhere = self.elsewhere()
+        priority: dict[str, int] = {}
+        for (group, version), other in self._elsewhere.items():
+            found.setdefault(group, {})[version] = []
+            priority[group] = max(priority.get(group, 0), other.priority)
         place = {group: i for i, group in enumerate(_GROUP_ORDER)}
-        names = sorted(found, key=lambda g: (place.get(g, len(place)), g))
+        names = sorted(found, key=lambda g: (place.get(g, len(place)), -priority.get(g, _CUSTOM_PRIORITY), g))
         self._groups = {
             name: {
                 version: sorted(found[name][version], key=lambda r: r.plural)
@@ -151,10 +172,7 @@ class Discovery:
     def _aggregate(self, groups: list[str], form: str) -> Object:
         items = []
         for group in groups:
-            versions = [
-                {"version": v, "resources": [_aggregated_resource(r) for r in resources], "freshness": "Current"}
-                for v, resources in self._groups.get(group, {}).items()
-            ]
+            versions = [self._aggregated_version(group, v, resources) for v, resources in self._groups.get(group, {}).items()]
             meta: Object = {"name": group} if group else {}
             items.append({"metadata": meta, "versions": versions})
         return {
@@ -163,6 +181,14 @@ class Discovery:
             "metadata": {},
             "items": items,
         }
+
+    def _aggregated_version(self, group: str, version: str, resources: list[Resource]) -> Object:
+        other = self._elsewhere.get((group, version))
+        if other is None:
+            shown: list[Object] = [_aggregated_resource(r) for r in resources]
+            return {"version": version, "resources": shown, "freshness": "Current"}
+        listed = {"resources": other.resources} if other.resources else {}
+        return {"version": version, **listed, "freshness": "Current" if other.current else "Stale"}
 
 
 def _aggregated(accept: str) -> str:

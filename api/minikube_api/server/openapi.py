@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Mapping
+
+import orjson
 
 from minikube_api.resources.resource import Registry
 from minikube_api.schema import openapi_protobuf
 from minikube_api.schema.openapi import CustomSchema, Documents
 from minikube_api.server.context import Answer, Request
+from minikube_api.server.discovery import Elsewhere
 from minikube_api.server.negotiation import JSON, negotiate
 
 
 class OpenApi:
     """Documents are made in a thread: the whole of v2 takes longer than the loop may be held."""
 
-    def __init__(self, registry: Registry, custom: CustomSchema = lambda group, version, kind: None) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        custom: CustomSchema = lambda group, version, kind: None,
+        elsewhere: Callable[[], Mapping[tuple[str, str], Elsewhere]] = dict,
+    ) -> None:
+        self._elsewhere = elsewhere
         self._documents = Documents(lambda: registry, custom, lambda: registry.version)
         self._making = asyncio.Lock()
 
@@ -31,7 +41,8 @@ class OpenApi:
             return _tagged(request, body, tag, openapi_protobuf.CONTENT_TYPE if as_protobuf else JSON)
         if path == "/openapi/v3":
             async with self._making:
-                return Answer(200, await asyncio.to_thread(self._documents.index), "text/plain; charset=utf-8")
+                index = await asyncio.to_thread(self._documents.index)
+            return Answer(200, self._with_others(index), "text/plain; charset=utf-8")
         if not path.startswith("/openapi/v3/"):
             return None
         async with self._making:
@@ -42,6 +53,17 @@ class OpenApi:
         if request.query.get("hash") == found[1] and answer.status == 200:
             answer.headers["Cache-Control"] = "public, immutable"
         return answer
+
+    def _with_others(self, index: bytes) -> bytes:
+        """The index with the documents of aggregated API servers, which are read from them."""
+        others = self._elsewhere()
+        if not others:
+            return index
+        tree = orjson.loads(index)
+        tree["paths"] |= {
+            f"apis/{group}/{version}": other.open_api for (group, version), other in others.items() if other.open_api
+        }
+        return orjson.dumps(tree)
 
 
 def _tagged(request: Request, body: bytes, tag: str, content_type: str) -> Answer:

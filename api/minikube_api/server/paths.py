@@ -30,7 +30,7 @@ class Paths:
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self.openapi = OpenApi(server.registry, server.definitions.open_api_schema)
+        self.openapi = OpenApi(server.registry, server.definitions.open_api_schema, server.aggregation.remote_versions)
         self.handlers: dict[str, PathHandler] = {}
         self.live: dict[str, Check] = {"ping": _well, "log": _well, "etcd": self._store}
         self.ready: dict[str, Check] = {

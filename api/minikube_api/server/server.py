@@ -26,6 +26,9 @@ from minikube_api.resources.resource import Registry
 from minikube_api.server import authentication, authorization, views
 from minikube_api.server.access.access import Access
 from minikube_api.server.admission.chain import AdmissionChain
+from minikube_api.server.aggregation.checking import Checker
+from minikube_api.server.aggregation.following import Aggregation
+from minikube_api.server.aggregation.registering import Registrar
 from minikube_api.server.allocation import ServiceAllocator
 from minikube_api.server.authentication import AuthenticatorChain
 from minikube_api.server.authorization import AuthorizerChain
@@ -93,6 +96,10 @@ class Config:
     kubelet_certificate: Path | None = None
     kubelet_key: Path | None = None
     kubelet_ca: Path | None = None
+    #: the certificate towards aggregated API servers (they take the user from headers then), and the CA that signed it
+    proxy_client_certificate: Path | None = None
+    proxy_client_key: Path | None = None
+    requestheader_ca: Path | None = None
     token_file: Path | None = None
     service_cidr: str = "10.96.0.0/16"
     node_port_range: tuple[int, int] = (30000, 32767)
@@ -168,6 +175,12 @@ class Server:
                 await self.allocator.rebuild(self.storage, self.registry)
                 await self.definitions.load()
                 running.append(group.create_task(self.definitions.run(), name="apiserver-definitions"))
+                await self.aggregation.load()
+                await self.registrar.load()
+                running += [
+                    group.create_task(self.registrar.run(), name="apiserver-local-apiservices"),
+                    group.create_task(Checker(self, self.aggregation).run(), name="apiserver-aggregation"),
+                ]
                 await self.access.rbac.start()
                 if config.bootstrap:
                     await self.access.bootstrap()
@@ -189,6 +202,7 @@ class Server:
             # also when the store failed: nobody may go on waiting for answers
             await self._close_front()
             await self.webhook_caller.close()
+            await self.aggregation.close()
             await store.close()
 
     async def _close_front(self) -> None:
@@ -237,6 +251,9 @@ class Server:
         self.router = Router(self.registry, self.discovery, self.storage, self.writer, self.deleter, self._rng)
         install_subresources(self)
         self.definitions = Definitions(self)
+        self.aggregation = Aggregation(self)
+        self.registrar = Registrar(self)
+        self.discovery.elsewhere = self.aggregation.remote_versions
         self.paths = Paths(self)
         self.access.install()
 
@@ -303,6 +320,10 @@ class Server:
             self.config.audit.record(request, "RequestReceived", 0, None)
         await self.impersonate(request)
         await self.authorize(request)
+        if self.aggregation.remote:
+            reply = await self.aggregation.serve(request)
+            if reply is not None:
+                return reply
         if request.info.is_resource:
             return await self.router.serve(request)
         return await self.paths.serve(request)

@@ -19,9 +19,10 @@ from minikube_api.server.storage import Storage
 class Unresolvable(Exception):
     """A Service that leads nowhere; the text is kube-apiserver's. `reason` is that of an APIService's Available condition."""
 
-    def __init__(self, message: str, reason: str) -> None:
+    def __init__(self, message: str, reason: str, port_name: str = "") -> None:
         super().__init__(message)
         self.reason = reason
+        self.port_name = port_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class ServiceResolver:
             raise Unresolvable(f'no service port {port} found for service "{name}"', "ServicePortError")
         found = await self._ready(namespace, name, chosen.get("name") or "")
         if not found:
-            raise Unresolvable(f'no endpoints available for service "{name}"', "MissingEndpoints")
+            raise Unresolvable(f'no endpoints available for service "{name}"', "MissingEndpoints", chosen.get("name") or "")
         return found
 
     async def _ready(self, namespace: str, name: str, port_name: str) -> list[Address]:

@@ -22,8 +22,9 @@ from minikube_api.schema import decoding
 from minikube_api.server.admission.reading import Lister, forbidden
 from minikube_api.server.context import Object
 from minikube_api.server.contract import AdmissionAttributes, Operation, Reinvocation
+from minikube_api.server.outgoing import Unreachable
 from minikube_api.server.webhooks import matching, reviews
-from minikube_api.server.webhooks.calling import Caller, CallFailed, Unreachable
+from minikube_api.server.webhooks.calling import Caller, CallFailed
 from minikube_api.server.webhooks.hooks import Hook, HookSource
 from minikube_api.server.webhooks.matching import Subject
 from minikube_api.server.webhooks.reviews import BadResponse, Verdict, namespace_of, refusal
