@@ -12,7 +12,7 @@ from minikube_api.meta import field_errors as err
 from minikube_api.meta import names
 from minikube_api.meta.errors import FieldError
 from minikube_api.resources import checks, objectmeta
-from minikube_api.resources.apiextensions import structural
+from minikube_api.resources.apiextensions import internal_form, structural
 from minikube_api.resources.resource import Object, WriteContext
 from minikube_api.resources.strategies import KindStrategy, keep
 from minikube_api.schema import jsonpaths
@@ -190,25 +190,6 @@ def spec_problems(spec: Object, path: str, *, missing_schemas: bool, old: Object
     return errors
 
 
-def internal_version(version: Object, spec: Object) -> Object:
-    """A version as Go prints it: the internal type, without what all versions share."""
-
-    def own(field: str) -> Any:
-        return None if shared(spec, field) else version.get(field)
-
-    return {
-        "Name": version.get("name", ""),
-        "Served": bool(version.get("served")),
-        "Storage": bool(version.get("storage")),
-        "Deprecated": bool(version.get("deprecated")),
-        "DeprecationWarning": version.get("deprecationWarning"),
-        "Schema": own("schema"),
-        "Subresources": own("subresources"),
-        "AdditionalPrinterColumns": own("additionalPrinterColumns"),
-        "SelectableFields": own("selectableFields"),
-    }
-
-
 def _versions(spec: Object, path: str) -> Errors:
     errors: Errors = []
     versions = spec.get("versions") or []
@@ -219,7 +200,7 @@ def _versions(spec: Object, path: str) -> Errors:
         warning = version.get("deprecationWarning")
         if warning is not None:
             errors += _deprecation(version, warning, f"{path}.versions[{i}].deprecationWarning")
-    shown = [internal_version(v, spec) for v in versions] if versions else None
+    shown = internal_form.shown_versions(versions)
     if len({v.get("name") for v in versions}) != len(versions):
         errors.append(err.invalid(f"{path}.versions", shown, "must contain unique version names"))
     if sum(bool(v.get("storage")) for v in versions) != 1:
@@ -302,7 +283,9 @@ def _schemas(spec: Object, path: str, old: Object | None) -> Errors:
         if not schema or part in before:
             continue
         at = f"{at}.openAPIV3Schema"
-        found = structural.schema_problems(schema, at)
+        users = [v for v in spec.get("versions") or () if v.get("schema") == part]
+        has_status = any((v.get("subresources") or {}).get("status") is not None for v in users)
+        found = structural.schema_problems(schema, at, has_status=has_status)
         errors += found
         if not found and has_rules(schema):
             from minikube_api.resources.apiextensions import rules
