@@ -10,6 +10,8 @@ from minikube_api.meta import selectors
 from minikube_api.schema.typed import apps_v1, core_v1
 from minikube_py.scheduler.state import PodInfo, SpreadConstraint, compiled
 
+HOSTNAME, ZONE = "kubernetes.io/hostname", "topology.kubernetes.io/zone"
+
 
 class DefaultSpreading:
     """Finds the selector of what a pod belongs to and makes the two soft constraints of it."""
@@ -62,5 +64,5 @@ def constraints_of(selector: selectors.LabelSelector) -> tuple[SpreadConstraint,
     """The system's two soft constraints for pods of a selector."""
     return tuple(
         SpreadConstraint(selector, key, skew, hard=False, min_domains=1, honor_affinity=True, honor_taints=False)
-        for key, skew in (("kubernetes.io/hostname", 3), ("topology.kubernetes.io/zone", 5))
+        for key, skew in ((HOSTNAME, 3), (ZONE, 5))
     )

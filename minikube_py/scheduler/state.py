@@ -15,6 +15,9 @@ from minikube_api.schema.typed.core_v1 import Node, Pod, PodAffinityTerm, Prefer
 from minikube_py.scheduler import requests
 from minikube_py.scheduler.requests import Amounts, HostPort
 
+#: changes remembered at least
+CHANGES = 20_000
+
 
 @dataclass(slots=True, eq=False)
 class AffinityTerm:
@@ -152,7 +155,7 @@ def _constraint(constraint: TopologySpreadConstraint, pod: Pod) -> SpreadConstra
 
 @dataclass(slots=True, eq=False)
 class NodeInfo:
-    """A node and what its pods use. `generation` grows with every change."""
+    """A node and what its pods use."""
 
     name: str
     node: Node | None = None
@@ -163,7 +166,8 @@ class NodeInfo:
     ports: dict[HostPort, int] = field(default_factory=dict)
     with_affinity: dict[str, PodInfo] = field(default_factory=dict)
     images: dict[str, int] = field(default_factory=dict)
-    generation: int = 0
+    #: place in `ClusterState.order`; -1 = not there
+    index: int = -1
 
     @property
     def labels(self) -> dict[str, str]:
@@ -210,13 +214,32 @@ class ClusterState:
         self.namespace_labels: dict[str, dict[str, str]] = {}
         self.pods: dict[str, PodInfo] = {}
         self.assumed: set[str] = set()
-        self.generation = 0
+        #: nodes in the order they changed (themselves or their pods), so that who remembers something of them knows what to forget;
+        #: `change` counts them, older ones than the last CHANGES are forgotten
+        self.change = 0
+        self._changes: list[NodeInfo] = []
+        #: grows when places in `order` move
+        self.layout = 0
+        #: image -> how many nodes have it
+        self.image_nodes: dict[str, int] = {}
+        self._hosts: dict[str, int] = {}
+        #: hostname labels that several nodes have
+        self.shared_hosts = 0
         #: how many placed pods have pod affinity of any kind
         self.with_affinity = 0
 
     def _touch(self, info: NodeInfo) -> None:
-        self.generation += 1
-        info.generation = self.generation
+        self.change += 1
+        self._changes.append(info)
+        if len(self._changes) > 2 * CHANGES:
+            del self._changes[:CHANGES]
+
+    def changes_since(self, change: int) -> list[NodeInfo] | None:
+        """The nodes that changed after the `change`-th change; None when that is too long ago."""
+        behind = self.change - change
+        if behind > len(self._changes):
+            return None
+        return self._changes[len(self._changes) - behind :]
 
     def __iter__(self) -> Iterator[NodeInfo]:
         return iter(self.order)
@@ -227,20 +250,42 @@ class ClusterState:
         if info is None:
             info = self.nodes[name] = NodeInfo(name)
         if info.node is None:
+            info.index = len(self.order)
             self.order.append(info)
+        else:
+            self._describe(info, -1)
         info.node = node
         info.allocatable = requests.amounts(node.status.allocatable)
         info.images = {n: image.sizeBytes or 0 for image in node.status.images for n in image.names or ()}
+        self._describe(info, 1)
         self._touch(info)
+
+    def _describe(self, info: NodeInfo, sign: int) -> None:
+        """Count the node's images and host name, in or out."""
+        for image in info.images:
+            self.image_nodes[image] = self.image_nodes.get(image, 0) + sign
+            if not self.image_nodes[image]:
+                del self.image_nodes[image]
+        host = info.labels.get("kubernetes.io/hostname", "")
+        if host:
+            before = self._hosts.get(host, 0)
+            self._hosts[host] = before + sign
+            self.shared_hosts += (before + sign > 1) - (before > 1)
+            if not before + sign:
+                del self._hosts[host]
 
     def remove_node(self, name: str) -> None:
         """Its pods stay counted until they are gone themselves."""
         info = self.nodes.get(name)
         if info is None or info.node is None:
             return
+        self._describe(info, -1)
         info.node = None
-        self.order.remove(info)
-        self.generation += 1
+        del self.order[info.index]
+        for i in range(info.index, len(self.order)):
+            self.order[i].index = i
+        info.index = -1
+        self.layout += 1
         if not info.pods:
             del self.nodes[name]
 
