@@ -48,6 +48,10 @@ class KindFacts:
     subresources: tuple[SubresourceFacts, ...]
 
 
+#: lists for which defaulting tells empty from absent (validation refuses the empty ones, so that none is ever answered)
+_KEPT_EMPTY = {"api.autoscaling.v2.HPAScalingRules": frozenset({"policies"})}
+
+
 class _Table:
     """The parsed header and the unparsed lines of the definitions."""
 
@@ -79,7 +83,7 @@ class _Table:
             definition=f"io.k8s.{name}",
             required=frozenset(facts.get("q", ())),
             map_type=facts.get("mt", ""),
-            omit_zero=frozenset(facts.get("o", ())),
+            omit_zero=frozenset(facts.get("o", ())) - _KEPT_EMPTY.get(name, frozenset()),
             always=facts.get("a", {}),
         )
         for field, spec in facts["f"].items():
