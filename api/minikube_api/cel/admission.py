@@ -104,7 +104,7 @@ def patch_structs(name: str) -> Type | None:
     """Types that mutations may build: `JSONPatch{}` and, with any fields, `Object{}`, `Object.spec{}`..."""
     if name == "JSONPatch":
         return _PATCH
-    return DYN if name == "Object" or name.startswith("Object.") else None
+    return Type("dyn", name) if name == "Object" or name.startswith("Object.") else None
 
 
 def variables(*, params: bool = False, extra: Mapping[str, Type] | None = None, composed: Type | None = None) -> dict[str, Type]:

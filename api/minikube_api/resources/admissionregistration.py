@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from minikube_api.meta import field_errors as err
 from minikube_api.meta import names
-from minikube_api.resources import checks
+from minikube_api.resources import admission_expressions, checks
 from minikube_api.resources.checks import Errors, one_of
 from minikube_api.resources.resource import Object, WriteContext
 from minikube_api.resources.strategies import KindStrategy, set_default
@@ -215,7 +215,7 @@ def _resources(listed: Any, path: str) -> Errors:
     return errors
 
 
-def match_conditions(listed: Any, path: str) -> Errors:
+def match_conditions(listed: Any, path: str, *, params: bool = False) -> Errors:
     errors: Errors = [err.too_many(path, len(listed), 64)] if len(listed) > 64 else []
     seen: set[str] = set()
     for i, one in enumerate(listed):
@@ -229,7 +229,7 @@ def match_conditions(listed: Any, path: str) -> Errors:
             if name in seen:
                 errors.append(err.duplicate(f"{at}.name", name))
         seen.add(name)
-    return errors
+    return errors + admission_expressions.condition_problems(listed, path, params=params)
 
 
 class PolicyStrategy(KindStrategy):
@@ -261,7 +261,9 @@ class PolicyStrategy(KindStrategy):
             if not spec["matchConstraints"].get("resourceRules"):
                 errors.append(err.required("spec.matchConstraints.resourceRules"))
         errors += _variables(spec.get("variables") or (), "spec.variables")
-        return errors + match_conditions(spec.get("matchConditions") or (), "spec.matchConditions")
+        return errors + match_conditions(
+            spec.get("matchConditions") or (), "spec.matchConditions", params=spec.get("paramKind") is not None
+        )
 
 
 def match_defaults(constraints: Object) -> None:
@@ -364,6 +366,7 @@ class ValidatingPolicyStrategy(PolicyStrategy):
                 errors.append(err.required(f"{at}.message", detail))
             if one.get("reason") is not None:
                 errors += one_of(one["reason"], f"{at}.reason", _REASONS)
+        errors += admission_expressions.validating_problems(spec)
         return errors + _audit_annotations(annotations, obj["metadata"].get("name") or "")
 
 
@@ -397,6 +400,7 @@ class MutatingPolicyStrategy(PolicyStrategy):
             errors.append(err.required("spec.mutations", "mutations must contain at least one item"))
         for i, one in enumerate(mutations):
             errors += _mutation(one, f"spec.mutations[{i}]")
+        errors += admission_expressions.mutating_problems(spec)
         policy = spec.get("reinvocationPolicy")
         at = "spec.reinvocationPolicy"
         return errors + (one_of(policy, at, ("IfNeeded", "Never")) if policy else [err.required(at)])

@@ -57,7 +57,7 @@ def _rule(rule: Tree, kind: Type | None, node: custom.Structural, path: str, cor
         program = compile(rule["rule"], known)
     except CompileError as error:
         return [*errors, err.invalid(f"{path}.rule", shown, f"compilation failed: {error}")]
-    if program.type.kind not in ("bool", "dyn"):
+    if program.type.kind != "bool":
         errors.append(err.invalid(f"{path}.rule", shown, "cel expression must evaluate to a bool"))
     if "oldSelf" in program.uses and not correlatable:
         detail = "oldSelf cannot be used on the uncorrelatable portion of the schema within " + path.rpartition(".x-")[0]
@@ -105,7 +105,7 @@ def _message_expression(rule: Tree, known: Any, shown: Tree, path: str) -> Error
         program = compile(rule["messageExpression"], known)
     except CompileError as error:
         return [err.invalid(path, shown, f"messageExpression compilation failed: {error}")]
-    if program.type.kind not in ("string", "dyn"):
+    if program.type.kind != "string":
         return [err.invalid(path, shown, "messageExpression must evaluate to a string")]
     return []
 
