@@ -26,6 +26,7 @@ CONTROLLERS: Final[dict[str, str]] = {
     "statefulset-controller": "statefulset:StatefulSetController",
     "daemonset-controller": "daemonset:DaemonSetController",
     "cronjob-controller": "cronjobs:CronJobController",
+    "disruption-controller": "disruption:DisruptionController",
     "job-controller": "jobs:JobController",
     "ttl-after-finished-controller": "jobs:TtlAfterFinishedController",
     "endpointslice-controller": "endpointslice:EndpointSliceController",
