@@ -15,7 +15,6 @@ from minikube_api.resources import checks, objectmeta
 from minikube_api.resources.apiextensions import internal_form, structural
 from minikube_api.resources.resource import Object, WriteContext
 from minikube_api.resources.strategies import KindStrategy, keep
-from minikube_api.schema import jsonpaths
 
 Errors = list[FieldError]
 
@@ -276,6 +275,8 @@ def _conversion(spec: Object, path: str) -> Errors:
 
 
 def _schemas(spec: Object, path: str, old: Object | None) -> Errors:
+    from minikube_api.resources.apiextensions import structural
+
     before = [v.get("schema") for v in (old or {}).get("versions") or ()]
     errors: Errors = []
     for part, at in version_parts(spec, "schema", path):
@@ -295,6 +296,8 @@ def _schemas(spec: Object, path: str, old: Object | None) -> Errors:
 
 
 def has_rules(schema: Object) -> bool:
+    from minikube_api.resources.apiextensions import structural
+
     if schema.get("x-kubernetes-validations"):
         return True
     return any(has_rules(part) for part, _ in structural.parts(schema, ""))
@@ -319,6 +322,8 @@ def _path_problem(text: str, path: str, detail: str, *roots: str) -> Errors:
 
 
 def _is_path(text: str) -> bool:
+    from minikube_api.schema import jsonpaths
+
     try:
         jsonpaths.parse(text)
     except jsonpaths.PathProblem:

@@ -50,8 +50,8 @@ class Check(Opaque):
             return Check(GROUP_CHECK, self._authorizer, replace(attributes, group=given[0]))
         if name == "resource":
             return Check(RESOURCE_CHECK, self._authorizer, replace(attributes, resource=given[0], version="*"))
-        field = {"fieldSelector": "field_selector", "labelSelector": "label_selector"}.get(name, name)
-        return Check(RESOURCE_CHECK, self._authorizer, replace(attributes, **{field: given[0]}))
+        changed: Any = {{"fieldSelector": "field_selector", "labelSelector": "label_selector"}.get(name, name): given[0]}
+        return Check(RESOURCE_CHECK, self._authorizer, replace(attributes, **changed))
 
     def _decide(self, verb: str) -> Decided:
         try:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import ssl
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -13,6 +10,7 @@ import orjson
 
 from minikube_api.meta.errors import InternalError
 from minikube_api.resources.resource import Object
+from minikube_api.server.webhooks.calling import CallFailed
 
 if TYPE_CHECKING:
     from minikube_api.server.server import Server
@@ -22,7 +20,7 @@ TIMEOUT = 30.0
 
 
 class Conversions:
-    """Converters of definitions; one HTTP session for all webhooks, opened on first use."""
+    """Converters of definitions."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -46,11 +44,8 @@ class Conversions:
         }
         prefix = f"conversion webhook for {tree['apiVersion']}, Kind={kind} failed: "
         try:
-            async with asyncio.timeout(TIMEOUT):
-                answer = await self._post(webhook["clientConfig"], review)
-        except TimeoutError:
-            raise failed(prefix + "context deadline exceeded") from None
-        except (OSError, ValueError) as error:
+            answer = await self._server.webhook_caller.post(webhook["clientConfig"], orjson.dumps(review), TIMEOUT)
+        except CallFailed as error:
             raise failed(prefix + str(error)) from error
         response = answer.get("response") or {}
         result = response.get("result") or {}
@@ -69,47 +64,6 @@ class Conversions:
             )
         _keep_metadata(tree, made)
         return made
-
-    async def _post(self, client: Object, review: Object) -> Object:
-        import aiohttp
-
-        url = client.get("url")
-        connector = None
-        context = ssl.create_default_context()
-        if client.get("caBundle"):
-            context = ssl.create_default_context(cadata=base64.b64decode(client["caBundle"]).decode())
-        headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        if not url:
-            service = client["service"]
-            host, port = await self._service(service)
-            name = f"{service['name']}.{service['namespace']}.svc"
-            url = f"https://{host}:{port}{service.get('path') or ''}"
-            async with aiohttp.ClientSession(connector=connector) as session:
-                async with session.post(
-                    url, data=orjson.dumps(review), headers=headers, ssl=context, server_hostname=name
-                ) as answer:
-                    return await _read(answer)
-        async with aiohttp.ClientSession(connector=connector) as session:
-            async with session.post(url, data=orjson.dumps(review), headers=headers, ssl=context) as answer:
-                return await _read(answer)
-
-    async def _service(self, reference: Object) -> tuple[str, int]:
-        """Where a Service is reached: its cluster IP and port."""
-        services = self._server.registry.get("", "v1", "services")
-        assert services is not None
-        entry = await self._server.storage.cacher(services).get(reference["namespace"], reference["name"], "0")
-        if entry is None:
-            raise OSError(f'service "{reference["name"]}" not found')
-        address = (entry.tree().get("spec") or {}).get("clusterIP") or ""
-        return (f"[{address}]" if ":" in address else address), reference.get("port") or 443
-
-
-async def _read(answer: Any) -> Object:
-    body = await answer.read()
-    if answer.status >= 300:
-        raise ValueError(f"the server answered {answer.status}: {body[:200].decode('utf-8', 'replace')}")
-    tree: Object = orjson.loads(body)
-    return tree
 
 
 def rename(tree: Object, api_version: str) -> Object:

@@ -73,8 +73,8 @@ def _accepted(definition: Object, others: Iterable[Object]) -> tuple[Object, tup
     """(acceptedNames, (reason, message) of the last conflict): names that others have in the group stay as they were."""
     requested = definition["spec"].get("names") or {}
     accepted: Object = dict((definition.get("status") or {}).get("acceptedNames") or {})
-    names: set[str] = set()
-    kinds: set[str] = set()
+    names: set[str | None] = set()
+    kinds: set[str | None] = set()
     for other in others:
         if (
             other["spec"].get("group") != definition["spec"].get("group")
@@ -82,8 +82,8 @@ def _accepted(definition: Object, others: Iterable[Object]) -> tuple[Object, tup
         ):
             continue
         taken = (other.get("status") or {}).get("acceptedNames") or {}
-        names |= {taken.get("plural"), taken.get("singular"), *(taken.get("shortNames") or ())} - {None, ""}
-        kinds |= {taken.get("kind"), taken.get("listKind")} - {None, ""}
+        names |= {taken.get("plural"), taken.get("singular"), *(taken.get("shortNames") or ())}
+        kinds |= {taken.get("kind"), taken.get("listKind")}
     conflict: tuple[str, str] | None = None
     for field, reason, used in (
         ("plural", "PluralConflict", names),
@@ -93,7 +93,7 @@ def _accepted(definition: Object, others: Iterable[Object]) -> tuple[Object, tup
         ("listKind", "ListKindConflict", kinds),
     ):
         wanted: Any = requested.get(field)
-        clash = [name for name in (wanted if isinstance(wanted, list) else [wanted]) if name in used]
+        clash = [name for name in (wanted if isinstance(wanted, list) else [wanted]) if name and name in used]
         if clash:
             text = ", ".join(f'"{name}" is already in use' for name in clash)
             conflict = (reason, text if len(clash) == 1 else f"[{text}]")

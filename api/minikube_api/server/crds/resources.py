@@ -64,8 +64,12 @@ def custom_resources(definition: Object, convert: Converter, load_rules: Callabl
     for version in versions:
         if version.get("served"):
             made.append(_resource(definition, spec, accepted, version, storage, roots, convert, load_rules))
-    lookup = {r.api_version: (lambda r=r: r.compiled) for r in made}
+    lookup = {r.api_version: _compiler(r) for r in made}
     return [replace(r, schemas=lookup) for r in made]
+
+
+def _compiler(resource: CustomResource) -> Callable[[], Schema]:
+    return lambda: resource.compiled
 
 
 def _resource(

@@ -19,14 +19,13 @@ from minikube_api.meta import times
 from minikube_api.meta.errors import Conflict, NotFound, StatusError
 from minikube_api.resources.apiextensions.definitions import condition_true
 from minikube_api.resources.resource import Object, Resource
-from minikube_api.schema.custom import Structural
 from minikube_api.server.context import UserInfo
 from minikube_api.server.crds import naming
-from minikube_api.server.crds.conversion import Conversions
-from minikube_api.server.crds.resources import CustomResource, custom_resources
-from minikube_api.server.crds.strategy import Rules
 
 if TYPE_CHECKING:
+    from minikube_api.schema.custom import Structural
+    from minikube_api.server.crds.resources import CustomResource
+    from minikube_api.server.crds.strategy import Rules
     from minikube_api.server.server import Server
 
 log = logging.getLogger(__name__)
@@ -45,14 +44,14 @@ class Definitions:
         self._served: dict[str, tuple[Object, list[CustomResource]]] = {}
         self._dirty: dict[str, None] = {}
         self._wake = asyncio.Event()
-        self._conversions = Conversions(server)
 
     # what the server asks
 
     def open_api_schema(self, group: str, version: str, kind: str) -> Object | None:
         """The openAPIV3Schema of a served custom resource; None for built-in kinds."""
         resource = self._server.registry.by_kind(group, version, kind)
-        return resource.root.raw if isinstance(resource, CustomResource) else None
+        root: Structural | None = getattr(resource, "root", None)
+        return None if root is None else root.raw
 
     # following
 
@@ -103,7 +102,7 @@ class Definitions:
         made: list[CustomResource] = []
         if condition_true(definition, "Established"):
             try:
-                made = custom_resources(definition, self._conversions.of(definition), _load_rules)
+                made = self._records(definition)
             except Exception:
                 log.exception("the custom resource %s can't be served", name)
         registry = self._server.registry
@@ -116,6 +115,13 @@ class Definitions:
         for resource in made:
             registry.add(resource)
         self._served[name] = (definition, made)
+
+    def _records(self, definition: Object) -> list[CustomResource]:
+        """Imported with the first definition: a server without custom resources needs none of it."""
+        from minikube_api.server.crds.conversion import Conversions
+        from minikube_api.server.crds.resources import custom_resources
+
+        return custom_resources(definition, Conversions(self._server).of(definition), _load_rules)
 
     def _forget(self, name: str) -> None:
         before = self._served.pop(name, None)
