@@ -246,7 +246,7 @@ class Informer(Generic[T]):
             fresh[key_of(obj)] = obj
             if i % _BATCH == _BATCH - 1:
                 await asyncio.sleep(0)
-        self._replace(fresh, raw.metadata.resourceVersion)
+        await self._replace(fresh, raw.metadata.resourceVersion)
 
     async def _watch(self, *, initial: bool) -> None:
         """Follow the stream to its end. Raises EOFError when it ends at once (the server is in trouble)."""
@@ -272,7 +272,7 @@ class Informer(Generic[T]):
                     if fresh is None:
                         self.resource_version = bookmark.resourceVersion
                     elif bookmark.annotations.get(INITIAL_EVENTS_END) == "true":
-                        self._replace(fresh, bookmark.resourceVersion)
+                        await self._replace(fresh, bookmark.resourceVersion)
                         fresh = None
                 elif fresh is None:
                     self._apply(event.type, self.source.decode(event.object))
@@ -287,17 +287,22 @@ class Informer(Generic[T]):
 
     # changing
 
-    def _replace(self, fresh: dict[Key, T], resource_version: str) -> None:
-        """Make the cache equal to a whole state; handlers hear the differences."""
+    async def _replace(self, fresh: dict[Key, T], resource_version: str) -> None:
+        """Make the cache equal to a whole state; handlers hear the differences, in pieces that leave the loop to others in between.
+
+        Cancelled on the way, the rest is missing: `resource_version` is set at the end, so that the next run lists again.
+        """
         self.lists += 1
-        self.resource_version = resource_version
         gone = [obj for obj in self.list() if key_of(obj) not in fresh]
         for obj in gone:
             self._forget(key_of(obj))
-        for key, obj in fresh.items():
+        for i, (key, obj) in enumerate(fresh.items(), 1):
             old = self.get(*key)
             if old is None or version_of(old) != version_of(obj):
                 self._keep(key, old, obj)
+            if i % _BATCH == 0:
+                await asyncio.sleep(0)
+        self.resource_version = resource_version
         self._synced.set()
 
     def _apply(self, type: str, obj: T) -> None:
