@@ -7,6 +7,7 @@ first listed in `status.uncountedTerminatedPods`, then loses its finalizer, then
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -22,12 +23,31 @@ from minikube_py.controllers.job_plan import INDEX, Outcome, Progress
 from minikube_py.controllers.runner import Context, Controller, Key, Result, gather, namespace_terminating, slow_start
 
 FINALIZER: Final = "batch.kubernetes.io/job-tracking"
+#: Index of pods with the finalizer, by `NAMESPACE/NAME` of their job, which may be gone.
+HELD_INDEX: Final = "held by job"
 #: Most pods created in one go.
 BURST: Final = 500
 
 
 def is_finished(job: Job) -> bool:
     return any(c.type in ("Complete", "Failed") and c.status == "True" for c in job.status.conditions)
+
+
+def held_index(pod: Pod) -> tuple[str, ...]:
+    ref = owners.controller_of(pod)
+    if ref is None or ref.kind != "Job" or FINALIZER not in pod.metadata.finalizers:
+        return ()
+    return (f"{pod.metadata.namespace}/{ref.name}",)
+
+
+def uid_of_controller(pod: Pod) -> str | None:
+    ref = owners.controller_of(pod)
+    return None if ref is None else ref.uid
+
+
+def selects(job: Job, pod: Pod) -> bool:
+    selector = owners.selector_of(job.spec.selector)
+    return not selector.everything and selector.matches(pod.metadata.labels)
 
 
 class JobController(Controller):
@@ -45,9 +65,10 @@ class JobController(Controller):
         self._jobs = self.informers.informer(Job)
         self._pods = self.informers.informer(Pod)
         self._pods.add_index(owners.CONTROLLER_INDEX, owners.controller_index)
+        self._pods.add_index(HELD_INDEX, held_index)
         self._jobs.on_change(self.enqueue)
         self._pods.on_add(self._pod_added)
-        self._pods.on_update(lambda _, new: self._pod_changed(new))
+        self._pods.on_update(self._pod_updated)
         self._pods.on_delete(self._pod_deleted)
 
     def _pod_added(self, pod: Pod) -> None:
@@ -55,6 +76,12 @@ class JobController(Controller):
         if ref is not None and ref.kind == "Job":
             self._expectations.created(Key(pod.metadata.namespace, ref.name))
         self._pod_changed(pod)
+
+    def _pod_updated(self, old: Pod, new: Pod) -> None:
+        before, after = owners.controller_of(old), owners.controller_of(new)
+        if before is not None and before.kind == "Job" and (after is None or after.uid != before.uid):
+            self.queue.add(Key(old.metadata.namespace, before.name))
+        self._pod_changed(new)
 
     def _pod_deleted(self, pod: Pod) -> None:
         self.released.discard(pod.metadata.uid)
@@ -67,19 +94,68 @@ class JobController(Controller):
         if ref is not None and ref.kind == "Job":
             size = self._pods.index_size(owners.CONTROLLER_INDEX, ref.uid)
             self.enqueue_paced(Key(pod.metadata.namespace, ref.name), size)
+        elif ref is None:
+            self._orphan_changed(pod)
+
+    def _orphan_changed(self, pod: Pod) -> None:
+        """Whoever selects it may adopt it; a finalizer that no job will take off is taken off under the key without a name."""
+        matching = self._selecting(pod)
+        for job in matching:
+            self.enqueue(job)
+        if not matching and FINALIZER in pod.metadata.finalizers:
+            self.queue.add(Key(pod.metadata.namespace, ""))
+
+    def _selecting(self, pod: Pod) -> list[Job]:
+        if not pod.metadata.labels:
+            return []
+        jobs = self._jobs.list(pod.metadata.namespace)
+        return [job for job in jobs if job.metadata.deletionTimestamp is None and selects(job, pod)]
 
     async def reconcile(self, key: Key) -> Result | None:
+        if not key.name:
+            orphans = self._pods.index(owners.CONTROLLER_INDEX, owners.orphans_of(key.namespace))
+            await self.release(pod for pod in orphans if FINALIZER in pod.metadata.finalizers and not self._selecting(pod))
+            return None
         job = self._jobs.get(*key)
+        await self._free(key, job)
         if job is None:
             self._expectations.forget(key)
             return None
-        if job.spec.managedBy not in (None, "kubernetes.io/job-controller") or job.metadata.deletionTimestamp is not None:
+        if job.spec.managedBy not in (None, "kubernetes.io/job-controller"):
             return None
         listed = self._pods.index(owners.CONTROLLER_INDEX, job.metadata.uid)
+        if job.metadata.deletionTimestamp is not None:
+            await self.release(listed)  # a foreground deletion waits for its pods, nobody counts them any more
+            return None
         if is_finished(job):
             await self.release(pod for pod in listed if pods.is_terminal(pod) or pod.metadata.deletionTimestamp)
             return None
-        return await _Pass(self, job, listed).run(self._expectations, key)
+        return await _Pass(self, job, await self._claim(job, listed)).run(self._expectations, key)
+
+    async def _claim(self, job: Job, listed: list[Pod]) -> list[Pod]:
+        orphans = self._pods.index(owners.CONTROLLER_INDEX, owners.orphans_of(job.metadata.namespace))
+        return await owners.claim(
+            self.client,
+            job,
+            Pod,
+            [*listed, *orphans],
+            matches=lambda pod: selects(job, pod),
+            fresh_owner=partial(self.client.get, Job, job.metadata.name, namespace=job.metadata.namespace),
+            finalizers=(FINALIZER,),
+        )
+
+    async def _free(self, key: Key, job: Job | None) -> None:
+        """Pods of a job that is gone, or was replaced by one of its name, are counted by nobody: they lose their finalizer."""
+        held = self._pods.index(HELD_INDEX, f"{key.namespace}/{key.name}")
+        known = None if job is None else job.metadata.uid
+        stray = [pod for pod in held if uid_of_controller(pod) != known]
+        if not stray:
+            return
+        try:  # the cache of jobs may be behind that of pods
+            live = (await self.client.get(Job, key.name, namespace=key.namespace)).metadata.uid
+        except NotFound:
+            live = ""
+        await self.release(pod for pod in stray if uid_of_controller(pod) != live)
 
     async def release(self, released: Iterable[Pod]) -> None:
         """Take the tracking finalizer off."""

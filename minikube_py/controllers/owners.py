@@ -69,6 +69,7 @@ async def claim(
     finalizers: tuple[str, ...] = (),
 ) -> list[T]:
     """The children that are `owner`'s: owned and matching. Matching orphans are adopted, owned ones that match no longer are released.
+    `finalizers` go on with adoption and off with release.
 
     Before the first adoption the owner is read again from the server (`fresh_owner`): a deleted or replaced owner adopts nothing.
     """
@@ -83,7 +84,7 @@ async def claim(
             if matches(child):
                 claimed.append(child)
             elif owner.metadata.deletionTimestamp is None:
-                await _release(client, owner, kind, metadata)
+                await _release(client, owner, kind, metadata, finalizers)
             continue
         if owner.metadata.deletionTimestamp is not None or metadata.deletionTimestamp is not None or not matches(child):
             continue
@@ -112,8 +113,12 @@ async def _adopt(client: Client, owner: Any, kind: type[T], child: T, metadata: 
     return replace(child, metadata=replace(metadata, ownerReferences=(*metadata.ownerReferences, reference)))
 
 
-async def _release(client: Client, owner: Any, kind: type[T], metadata: Any) -> None:
-    body = {"metadata": {"uid": metadata.uid, "ownerReferences": [{"$patch": "delete", "uid": owner.metadata.uid}]}}
+async def _release(client: Client, owner: Any, kind: type[T], metadata: Any, finalizers: tuple[str, ...]) -> None:
+    body: dict[str, Any] = {
+        "metadata": {"uid": metadata.uid, "ownerReferences": [{"$patch": "delete", "uid": owner.metadata.uid}]}
+    }
+    if finalizers:
+        body["metadata"]["$deleteFromPrimitiveList/finalizers"] = list(finalizers)
     try:
         await client.patch(kind, metadata.name, body, namespace=metadata.namespace, type="strategic")
     except (NotFound, Invalid):

@@ -176,6 +176,43 @@ async def test_a_finished_job_goes_after_its_ttl(world):
         assert (await get(w)).metadata.deletionTimestamp is not None, "foreground deletion waits for the collector"
 
 
+async def test_an_orphaned_pod_is_adopted_and_one_that_matches_no_longer_is_let_go(world):
+    async with world("job-controller") as w:
+        await create(w, completions=2, parallelism=2)
+        one, two = await running(w, 2)
+
+        async def change(pod: Pod, metadata: dict[str, Any]) -> None:
+            await w.client.patch(Pod, pod.metadata.name, {"metadata": metadata}, namespace="default")
+
+        async def owned(pod: Pod) -> bool:
+            metadata = (await w.client.get(Pod, pod.metadata.name, namespace="default")).metadata
+            return bool(metadata.ownerReferences) and metadata.finalizers == one.metadata.finalizers
+
+        async def let_go() -> bool:
+            metadata = (await w.client.get(Pod, two.metadata.name, namespace="default")).metadata
+            return not metadata.ownerReferences and not metadata.finalizers
+
+        await change(one, {"ownerReferences": None})
+        await w.until(lambda: owned(one))
+        await change(two, {"labels": None})
+        await w.until(let_go)
+        await running(w, 3)  # a pod was made in the place of the one let go
+
+
+@pytest.mark.parametrize("propagation", ["Background", "Foreground", "Orphan"])
+async def test_pods_of_a_deleted_job_lose_the_finalizer_that_counts_them(world, propagation):
+    async with world("job-controller", "garbage-collector-controller") as w:
+        await create(w)
+        await running(w, 1)
+        await w.client.delete(Job, "j", namespace="default", propagation=propagation)
+
+        async def free() -> bool:
+            jobs = (await w.client.list(Job, namespace="default")).items
+            return not jobs and all(not p.metadata.finalizers for p in await w.pods())
+
+        await w.until(free, seconds=10)
+
+
 @given(st.sets(st.integers(0, 60)))
 def test_indexes_survive_their_text(indexes):
     assert job_plan.parse_indexes(job_plan.format_indexes(indexes)) == indexes
