@@ -31,7 +31,7 @@ def write_options(request: Request, kind: str, *, apply: bool = False) -> WriteO
     errors: list[FieldError] = []
     dry_run = query.get("dryRun", "")
     if dry_run not in ("", "All"):
-        errors.append(field_errors.not_supported("dryRun", dry_run, ["All"]))
+        errors.append(field_errors.not_supported("dryRun", [dry_run], ["All"]))
     manager = query.get("fieldManager", "")
     if apply and not manager:
         errors.append(field_errors.required("fieldManager", "is required for apply patch"))

@@ -162,7 +162,7 @@ async def list_body(
         kind, api_version = "PartialObjectMetadataList", f"meta.k8s.io/{view.version}"
         parts = []
         for i, body in enumerate(sources):
-            parts.append(partial(body, view.version) if keeps_type(resource) else b'{"metadata":%b}' % metadata_bytes(body))
+            parts.append(partial(body, view.version))
             if i % _BATCH == _BATCH - 1:
                 await asyncio.sleep(0)
     else:
