@@ -38,3 +38,15 @@ def test_accept_selects_a_view(accept: str, want: tuple[str, str]) -> None:
 def test_what_cannot_be_given_is_refused_by_the_layer_that_sees_it(accept: str, message: str) -> None:
     with pytest.raises(NotAcceptable, match=message):
         negotiate(accept)
+
+
+def test_what_has_no_columns_is_not_shown_as_a_table() -> None:
+    with pytest.raises(NotAcceptable, match="only the following media types"):
+        negotiate(TABLE, True, False)
+    assert negotiate(f"{TABLE},application/json", True, False).form == ""
+
+
+async def test_a_review_has_no_columns(api) -> None:
+    review = {"spec": {"nonResourceAttributes": {"path": "/", "verb": "get"}}}
+    status, refused = await api("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review, Accept=TABLE)
+    assert (status, refused["reason"]) == (406, "NotAcceptable")

@@ -37,8 +37,8 @@ _FORMS = {"Table": ("v1", "v1beta1"), "PartialObjectMetadata": ("v1", "v1beta1")
 
 
 @lru_cache(maxsize=512)
-def negotiate(accept: str, transforms: bool = True) -> View:
-    """The view that an Accept header selects. Raises NotAcceptable."""
+def negotiate(accept: str, transforms: bool = True, tables: bool = True) -> View:
+    """The view that an Accept header selects; `tables` is False for what has no columns. Raises NotAcceptable."""
     if not accept or accept in ("*/*", JSON):
         return PLAIN
     clauses = _clauses(accept)
@@ -46,6 +46,8 @@ def negotiate(accept: str, transforms: bool = True) -> View:
         raise NotAcceptable(f"406: Not Acceptable\n\nAvailable representations: {', '.join(KNOWN)}", details={})
     for media_type, params in clauses:
         view = _view(media_type, params, transforms)
+        if view is not None and view.form == "Table" and not tables:
+            continue
         if view is not None:
             return view
     raise NotAcceptable(f"only the following media types are accepted: {', '.join(KNOWN)}")

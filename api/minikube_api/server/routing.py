@@ -24,6 +24,8 @@ VirtualHandler = Callable[[Request, Resource, View], Awaitable[Reply]]
 #: subresources with the kind of their parent, that are one more way to write the same object
 _SAME_OBJECT = frozenset({"status", "finalize", "approval", "ephemeralcontainers", "resize"})
 
+#: subresources that answer with what was sent
+_CREATED_ONLY = frozenset({"binding", "eviction", "token"})
 
 #: built-in versions that kube-apiserver warns of on every request (the kinds' APILifecycle facts)
 _DEPRECATED = {
@@ -100,8 +102,8 @@ class Router:
         resource = self.find(request)
         if isinstance(resource, Answer):
             return resource
-        view = view_of(request)
         info = request.info
+        view = view_of(request, tables=has_columns(resource, info.subresource))
         if deprecated := deprecation(resource):
             request.warn(deprecated)
         if info.subresource and info.subresource not in _SAME_OBJECT:
@@ -135,10 +137,17 @@ class Router:
         return await self.deleter.delete_collection(request, resource, view)
 
 
-def view_of(request: Request) -> View:
+def has_columns(resource: Resource, subresource: str) -> bool:
+    """What is only created has none: reviews, bindings, evictions, tokens."""
+    if subresource:
+        return subresource not in _CREATED_ONLY
+    return "get" in resource.verbs or "list" in resource.verbs
+
+
+def view_of(request: Request, *, tables: bool = True) -> View:
     """Raises NotAcceptable."""
     accept = request.headers.get("Accept", "")
-    view = PLAIN if not accept else negotiate(accept)
+    view = PLAIN if not accept else negotiate(accept, True, tables)
     if wants_pretty(request.query, request.headers):
         view = View(view.media_type, view.form, view.version, True)
     return view
