@@ -190,7 +190,7 @@ async def test_applying_a_new_object_leaves_the_schema_alone(api: Api) -> None:
 @pytest.mark.parametrize(
     ("query", "words"),
     [
-        pytest.param("dryRun=Some", 'dryRun: Unsupported value: "Some": supported values: "All"', id="dry-run"),
+        pytest.param("dryRun=Some", 'dryRun: Unsupported value: ["Some"]: supported values: "All"', id="dry-run"),
         pytest.param("fieldManager=" + "m" * 129, "fieldManager: Too long", id="long-manager"),
         pytest.param("fieldManager=a\x07", "invalid character U+0007 (at position 1)", id="unprintable-manager"),
         pytest.param("fieldValidation=Maybe", 'fieldValidation: Unsupported value: "Maybe"', id="validation"),
