@@ -168,6 +168,8 @@ class Request:
     warnings: list[str] = field(default_factory=list)
     audit_annotations: dict[str, str] = field(default_factory=dict)
     audit_id: str = ""
+    #: UIDs of the FlowSchema and the PriorityLevelConfiguration that the request belongs to
+    flow: tuple[str, str] | None = None
     in_process: bool = False
     #: the HTTP front end's own request, for streaming bodies and upgrades
     native: Any = None

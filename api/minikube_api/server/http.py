@@ -162,6 +162,8 @@ def _headers(request: Request, extra: dict[str, str]) -> Any:
     headers: CIMultiDict[str] = CIMultiDict(extra)
     if request.audit_id:
         headers["Audit-Id"] = request.audit_id
+    if request.flow is not None:
+        headers["X-Kubernetes-PF-FlowSchema-UID"], headers["X-Kubernetes-PF-PriorityLevel-UID"] = request.flow
     headers.setdefault("Cache-Control", "no-cache, private")
     for text in request.warnings:
         headers.add("Warning", warning_header(text))

@@ -106,6 +106,8 @@ class LocalTransport:
 def _headers(request: Request, reply: Answer | Stream) -> dict[str, str]:
     headers = {"content-type": reply.content_type}
     headers.update((key.lower(), value) for key, value in reply.headers.items())
+    if request.flow is not None:
+        headers["x-kubernetes-pf-flowschema-uid"], headers["x-kubernetes-pf-prioritylevel-uid"] = request.flow
     if request.warnings:
         headers["warning"] = ", ".join(warning_header(text) for text in request.warnings)
     return headers

@@ -59,7 +59,9 @@ class Paths:
         if path == "/version":
             return encoded(200, orjson.dumps(version()), _view(request))
         if path == "/metrics":
-            return Answer(200, self._server.metrics.text(), "text/plain; version=0.0.4; charset=utf-8")
+            return Answer(
+                200, self._server.metrics.text((self._server.fairness.collect,)), "text/plain; version=0.0.4; charset=utf-8"
+            )
         if path == "/":
             return encoded(200, orjson.dumps({"paths": self.listing()}), _view(request))
         return NOT_FOUND

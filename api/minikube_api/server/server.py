@@ -20,8 +20,8 @@ from typing import Any, Literal
 import orjson
 
 from minikube_api import store as stores
-from minikube_api.meta import times
-from minikube_api.meta.errors import InternalError, NotAcceptable, StatusError, Timeout
+from minikube_api.meta import durations, times
+from minikube_api.meta.errors import BadRequest, InternalError, NotAcceptable, StatusError, Timeout
 from minikube_api.resources.resource import Registry
 from minikube_api.server import authentication, authorization, views
 from minikube_api.server.access.access import Access
@@ -38,6 +38,8 @@ from minikube_api.server.contract import AdmissionPlugin, AuditSink, Authenticat
 from minikube_api.server.crds.serving import Definitions
 from minikube_api.server.deleting import Deleter
 from minikube_api.server.discovery import Discovery
+from minikube_api.server.fairness.fairness import Fairness, too_many
+from minikube_api.server.fairness.levels import Rejected
 from minikube_api.server.http import HttpFrontEnd
 from minikube_api.server.local import LocalTransport
 from minikube_api.server.metrics import Metrics
@@ -120,6 +122,8 @@ class Config:
     anonymous: bool = True
     #: further objects that are there before /readyz says ok (default roles and bindings...)
     bootstrap_objects: Sequence[dict[str, Any]] = ()
+    #: seats that priority and fairness shares out: kube-apiserver's --max-requests-inflight and --max-mutating-requests-inflight
+    max_requests_in_flight: int = 600
     #: create what an empty cluster holds; off only where a test wants an empty store
     bootstrap: bool = True
 
@@ -177,7 +181,9 @@ class Server:
                 running.append(group.create_task(self.definitions.run(), name="apiserver-definitions"))
                 await self.aggregation.load()
                 await self.registrar.load()
+                await self.fairness.load()
                 running += [
+                    group.create_task(self.fairness.run(), name="apiserver-flow-schemas"),
                     group.create_task(self.registrar.run(), name="apiserver-local-apiservices"),
                     group.create_task(Checker(self, self.aggregation).run(), name="apiserver-aggregation"),
                 ]
@@ -253,6 +259,7 @@ class Server:
         self.definitions = Definitions(self)
         self.aggregation = Aggregation(self)
         self.registrar = Registrar(self)
+        self.fairness = Fairness(self, config.max_requests_in_flight)
         self.discovery.elsewhere = self.aggregation.remote_versions
         self.paths = Paths(self)
         self.access.install()
@@ -297,12 +304,12 @@ class Server:
             if is_long_running(request):
                 reply = await self._stages(request)
             else:
-                async with asyncio.timeout(REQUEST_TIMEOUT):
+                async with asyncio.timeout(time_limit(request)):
                     reply = await self._stages(request)
         except StatusError as error:
             failure, reply = error.status(), failed(request, error)
         except TimeoutError:
-            late = Timeout("request did not complete within the allotted timeout", details={})
+            late = Timeout("Timeout: request did not complete within requested timeout - context deadline exceeded", details={})
             failure, reply = late.status(), failed(request, late)
         except Exception as error:
             self._unexpected(error)
@@ -319,6 +326,24 @@ class Server:
         if self.config.audit is not None:
             self.config.audit.record(request, "RequestReceived", 0, None)
         await self.impersonate(request)
+        flow = self.fairness.flow(request)
+        if flow is None:
+            return await self._answer(request)
+        schema, level = flow
+        request.flow = (schema.uid, level.uid)
+        if level.exempt or (request.info.verb != "watch" and is_long_running(request)):
+            return await self._answer(request)
+        if not level.try_take():
+            try:
+                await level.take(f"{schema.name}/{schema.flow(request)}")
+            except Rejected:
+                return too_many()
+        try:
+            return await self._answer(request)
+        finally:
+            level.release()
+
+    async def _answer(self, request: Request) -> Reply:
         await self.authorize(request)
         if self.aggregation.remote:
             reply = await self.aggregation.serve(request)
@@ -361,6 +386,18 @@ _LONG_RUNNING_SUBRESOURCES = frozenset({"exec", "attach", "portforward", "proxy"
 def is_long_running(request: Request) -> bool:
     info = request.info
     return info.verb == "watch" or info.subresource in _LONG_RUNNING_SUBRESOURCES
+
+
+def time_limit(request: Request) -> float:
+    """Seconds a request may take: ?timeout, if it asks for less than everybody gets. Raises BadRequest."""
+    text = request.query.get("timeout")
+    if text is None:
+        return REQUEST_TIMEOUT
+    try:
+        asked = durations.parse(text)
+    except ValueError as error:
+        raise BadRequest(f"invalid timeout specified in the request URL - {error}") from None
+    return asked if 0 < asked < REQUEST_TIMEOUT else REQUEST_TIMEOUT
 
 
 def failed(request: Request, error: StatusError) -> Answer:

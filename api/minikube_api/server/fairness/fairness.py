@@ -1,0 +1,204 @@
+"""Follows FlowSchemas and PriorityLevelConfigurations, gives requests their seats, and keeps the Dangling conditions.
+
+A request's schema is remembered by user, verb and resource: while there are free seats fairness costs it a dictionary look-up and
+a counter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from minikube_api.cache.watching import Change
+from minikube_api.meta import times
+from minikube_api.server.context import Answer, Object, Request, UserInfo
+from minikube_api.server.fairness.levels import Level
+from minikube_api.server.fairness.matching import Schema, schema_of
+
+if TYPE_CHECKING:
+    from minikube_api.server.server import Server
+
+log = logging.getLogger(__name__)
+
+GROUP = "flowcontrol.apiserver.k8s.io"
+SCHEMAS, LEVELS = "flowschemas", "prioritylevelconfigurations"
+_MANAGER = "api-priority-and-fairness-config-consumer-v1"
+_USER = UserInfo("system:apiserver", groups=("system:masters",))
+_REMEMBERED = 4096
+
+#: a request's FlowSchema and priority level
+Flow = tuple[Schema, Level]
+
+
+class Fairness:
+    """`total` seats are shared out among the levels. Nothing is limited while there are no FlowSchemas."""
+
+    def __init__(self, server: Server, total: int) -> None:
+        self._server = server
+        self._total = total
+        self._schema_trees: dict[str, Object] = {}
+        self._level_trees: dict[str, Object] = {}
+        self._schemas: tuple[Schema, ...] = ()
+        self.levels: dict[str, Level] = {}
+        self._decided: dict[tuple[Any, ...], Flow | None] = {}
+        self._namespaces_matter = False
+        self._changed = asyncio.Event()
+
+    async def load(self) -> None:
+        for plural, trees, follow in (
+            (LEVELS, self._level_trees, self._follow_levels),
+            (SCHEMAS, self._schema_trees, self._follow_schemas),
+        ):
+            resource = self._server.registry.get(GROUP, "v1", plural)
+            if resource is None:
+                return
+            cacher = self._server.storage.cacher(resource)
+            await cacher.load()
+            cacher.listeners.append(follow)
+            for entry in cacher.index.span("", None):
+                trees[entry.name] = entry.tree()
+        self._digest()
+
+    def _follow_levels(self, changes: Sequence[Change]) -> None:
+        self._follow(self._level_trees, changes)
+
+    def _follow_schemas(self, changes: Sequence[Change]) -> None:
+        self._follow(self._schema_trees, changes)
+
+    def _follow(self, trees: dict[str, Object], changes: Sequence[Change]) -> None:
+        for change in changes:
+            if change.current is None:
+                trees.pop(change.entry.name, None)
+            else:
+                trees[change.current.name] = change.current.tree()
+        self._digest()
+
+    def _digest(self) -> None:
+        """Make the configuration objects effective. A level that goes lets its requests end where they are."""
+        before, self.levels = self.levels, {}
+        for name, tree in self._level_trees.items():
+            level = self.levels[name] = before.get(name) or Level(name)
+            spec = tree.get("spec") or {}
+            queuing = (((spec.get("limited") or {}).get("limitResponse")) or {}).get("queuing") or {}
+            level.configure(
+                tree["metadata"].get("uid", ""),
+                exempt=spec.get("type") == "Exempt",
+                queues=queuing.get("queues") or 0,
+                hand=queuing.get("handSize") or 0,
+                longest=queuing.get("queueLengthLimit") or 0,
+            )
+        for name, limit in limits(self._level_trees, self._total).items():
+            self.levels[name].set_limit(limit)
+        for name, level in before.items():
+            if name not in self.levels and level.waiting:
+                level.set_limit(self._total)
+        usable = (schema_of(tree) for tree in self._schema_trees.values())
+        self._schemas = tuple(sorted((s for s in usable if s.level in self.levels), key=lambda s: (s.precedence, s.name)))
+        self._namespaces_matter = any(s.names_namespaces for s in self._schemas)
+        self._decided.clear()
+        self._changed.set()
+
+    # requests
+
+    def flow(self, request: Request) -> Flow | None:
+        """None when nothing is configured for such requests."""
+        info, user = request.info, request.user
+        if info.is_resource:
+            place = info.namespace if self._namespaces_matter else bool(info.namespace)
+            key = (user.name, user.groups, info.verb, info.group, info.resource, info.subresource, place)
+        else:
+            key = (user.name, user.groups, info.verb, request.path)
+        try:
+            return self._decided[key]
+        except KeyError:
+            pass
+        if len(self._decided) >= _REMEMBERED:
+            self._decided.clear()
+        schema = next((s for s in self._schemas if s.matches(request)), None)
+        found = self._decided[key] = None if schema is None else (schema, self.levels[schema.level])
+        return found
+
+    def collect(self) -> Iterator[Any]:
+        """Metrics, as prometheus_client takes them."""
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+        executing = GaugeMetricFamily(
+            "apiserver_flowcontrol_current_executing_requests", "Requests being served.", labels=["priority_level"]
+        )
+        waiting = GaugeMetricFamily(
+            "apiserver_flowcontrol_current_inqueue_requests", "Requests waiting for a seat.", labels=["priority_level"]
+        )
+        seats = GaugeMetricFamily(
+            "apiserver_flowcontrol_nominal_limit_seats", "Seats of a priority level.", labels=["priority_level"]
+        )
+        rejected = CounterMetricFamily(
+            "apiserver_flowcontrol_rejected_requests_total", "Requests refused.", labels=["priority_level", "reason"]
+        )
+        for level in self.levels.values():
+            executing.add_metric([level.name], level.executing)
+            waiting.add_metric([level.name], level.waiting)
+            seats.add_metric([level.name], level.limit)
+            for reason, count in level.rejected.items():
+                rejected.add_metric([level.name, reason], count)
+        yield from (executing, waiting, seats, rejected)
+
+    # conditions
+
+    async def run(self) -> None:
+        """Write what FlowSchemas refer to; until cancelled."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            for tree in list(self._schema_trees.values()):
+                await self._settle(tree)
+
+    async def _settle(self, tree: Object) -> None:
+        level = ((tree.get("spec") or {}).get("priorityLevelConfiguration") or {}).get("name", "")
+        wanted = dangling(level, level in self._level_trees)
+        conditions = (tree.get("status") or {}).get("conditions") or []
+        before = next((c for c in conditions if c.get("type") == "Dangling"), {})
+        if all(before.get(key) == value for key, value in wanted.items()):
+            return
+        moved = before.get("status") != wanted["status"]
+        wanted["lastTransitionTime"] = times.now(self._server.clock) if moved else before["lastTransitionTime"]
+        others = [c for c in conditions if c.get("type") != "Dangling"]
+        transport = self._server.transport(_USER, "kube-apiserver")
+        answer = await transport.request(
+            "PATCH",
+            f"/apis/{GROUP}/v1/{SCHEMAS}/{tree['metadata']['name']}/status",
+            query={"fieldManager": _MANAGER},
+            headers={"Content-Type": "application/merge-patch+json"},
+            body=orjson.dumps({"status": {"conditions": [*others, wanted]}}),
+        )
+        if answer.status not in (200, 404):
+            log.warning("the condition of FlowSchema %s can't be written: %s", tree["metadata"]["name"], answer.body.decode())
+
+
+def dangling(level: str, found: bool) -> Object:
+    references = f'This FlowSchema references the PriorityLevelConfiguration object named "{level}"'
+    if found:
+        return {"type": "Dangling", "status": "False", "reason": "Found", "message": f"{references} and it exists"}
+    return {"type": "Dangling", "status": "True", "reason": "NotFound", "message": f"{references} but there is no such object"}
+
+
+def limits(trees: dict[str, Object], total: int) -> dict[str, int]:
+    """Seats of each level: its part of the total by its shares, rounded up."""
+    shares: dict[str, int] = {}
+    for name, tree in trees.items():
+        spec = tree.get("spec") or {}
+        given = (spec.get("exempt") if spec.get("type") == "Exempt" else spec.get("limited")) or {}
+        number = given.get("nominalConcurrencyShares")
+        shares[name] = (0 if spec.get("type") == "Exempt" else 30) if number is None else number
+    everything = sum(shares.values())
+    return {name: math.ceil(total * share / everything) if everything else 0 for name, share in shares.items()}
+
+
+def too_many() -> Answer:
+    """kube-apiserver's answer to a request that got no seat: plain text, not a Status."""
+    headers = {"Retry-After": "1", "X-Content-Type-Options": "nosniff"}
+    return Answer(429, b"Too many requests, please try again later.\n", "text/plain; charset=utf-8", headers)
