@@ -120,7 +120,8 @@ def _problems(options: DeleteOptions, dry_run: list[str]) -> list[FieldError]:
         errors.append(
             field_errors.not_supported("propagationPolicy", options.propagation, ["Foreground", "Background", "Orphan", "nil"])
         )
-    errors += [field_errors.not_supported("dryRun", value, ["All"]) for value in dry_run if value != "All"]
+    if any(value != "All" for value in dry_run):
+        errors.append(field_errors.not_supported("dryRun", dry_run, ["All"]))
     return errors
 
 
