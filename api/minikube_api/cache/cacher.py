@@ -35,6 +35,8 @@ BOOKMARK_EVERY = 60.0
 BOOKMARK_BEFORE_DEADLINE = 2.0
 #: keys read from the store in one go while loading
 _LOAD = 2000
+#: entries a selector is tried on without giving the loop a turn
+_STRETCH = 128
 #: revisions that loading looks back at most
 _HISTORY = 10_000
 
@@ -223,14 +225,14 @@ class Cacher:
             return await self._page_at(request, self._bounds(request.selection)[0], revision)
         await self._fresh(request.resource_version)
         limit = 0 if request.resource_version == "0" else request.limit
-        return self._page(request, self.index, self._bounds(request.selection)[0], self.revision, limit)
+        return await self._page(request, self.index, self._bounds(request.selection)[0], self.revision, limit)
 
     async def _continue(self, request: ListRequest) -> Page:
         prefix = self._bounds(request.selection)[0]
         start, revision = decode_continue(request.continue_token, prefix)
         if revision == LATEST:
             await self._fresh("")
-            return self._page(request, self.index, start, self.revision, request.limit)
+            return await self._page(request, self.index, start, self.revision, request.limit)
         await self.load()
         try:
             return await self._page_at(request, start, revision)
@@ -242,7 +244,7 @@ class Cacher:
         """A page of the state at `revision`: from memory when it is kept, else from the store. Raises Expired."""
         index = self._snapshot_at(revision)
         if index is not None:
-            return self._page(request, index, start, revision, request.limit)
+            return await self._page(request, index, start, revision, request.limit)
         prefix, _ = self._bounds(request.selection)
         try:
             result = await self.feed.store.range(prefix, start=start, revision=Revision(revision))
@@ -251,7 +253,7 @@ class Cacher:
         except FutureRevision as error:
             raise too_large(revision, error.current) from None
         index = Index.of(self._entry(kv) for kv in result.kvs)
-        return self._page(request, index, start, revision, request.limit)
+        return await self._page(request, index, start, revision, request.limit)
 
     def _snapshot_at(self, revision: int) -> Index | None:
         newest = self._changes[-1].revision if self._changes else self._floor
@@ -264,30 +266,38 @@ class Cacher:
         prefix = f"{self.prefix}{selection.namespace}/" if self.namespaced and selection.namespace else self.prefix
         return prefix, prefix_end(prefix)
 
-    def _page(self, request: ListRequest, index: Index, start: str, revision: int, limit: int) -> Page:
+    async def _page(self, request: ListRequest, index: Index, start: str, revision: int, limit: int) -> Page:
+        """A page of one state; gives the loop turns while it looks for what a selector selects."""
         selection = request.selection
         prefix, end = self._bounds(selection)
         if selection.name and (selection.namespace or not self.namespaced):
-            entry = index.get(self.key(selection.namespace, selection.name))
-            return Page([entry] if entry is not None and entry.key >= start and selection.matches(entry) else [], revision)
+            return Page(list(self._span(index, selection, start)), revision)
         narrowed = not selection.everything
+        if limit <= 0 and not narrowed:
+            return Page(list(index.span(start, end)), revision)
         matches = selection.matches
-        if limit <= 0:
-            found: Iterable[Entry] = index.span(start, end)
-            return Page([entry for entry in found if matches(entry)] if narrowed else list(found), revision)
         items: list[Entry] = []
         more = False
-        for entry in index.span(start, end):
-            if len(items) == limit:
+        for looked, entry in enumerate(index.span(start, end), 1):
+            if len(items) == limit > 0:
                 more = True
                 break
             if not narrowed or matches(entry):
                 items.append(entry)
+            if looked % _STRETCH == 0:
+                await asyncio.sleep(0)
         if not more:
             return Page(items, revision)
         self._snapshots.keep(revision, index)
         remaining = None if narrowed else index.count(start, end) - len(items)
         return Page(items, revision, encode_continue(items[-1].key, prefix, revision), remaining)
+
+    def _span(self, index: Index, selection: Selection, start: str) -> Iterable[Entry]:
+        """The entries that lie where a selection can be: one when it names it."""
+        if selection.name and (selection.namespace or not self.namespaced):
+            entry = index.get(self.key(selection.namespace, selection.name))
+            return [entry] if entry is not None and entry.key >= start and selection.matches(entry) else []
+        return index.span(start, self._bounds(selection)[1])
 
     async def rendered(self, entries: Sequence[Entry], rendering: Rendering) -> Sequence[bytes]:
         """The entries in a rendering, in order; gives the loop turns."""
@@ -346,8 +356,8 @@ class Cacher:
         return watch
 
     def _begin(self, watch: Watch, request: WatchRequest) -> None:
-        page = self._page(ListRequest(selection=request.selection), self.index, self._bounds(request.selection)[0], 0, 0)
-        watch.begin(page.items)
+        selection = request.selection
+        watch.begin(self._span(self.index, selection, self._bounds(selection)[0]))
 
     def _replay(self, watch: Watch, after: int) -> None:
         """Changes after a revision, from the window."""

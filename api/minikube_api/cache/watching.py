@@ -21,7 +21,7 @@ _HEADS = {kind: f'{{"type":"{kind}","object":'.encode() for kind in ("ADDED", "M
 _TAIL = b"}\n"
 #: pending events after which a watcher is slow
 PENDING_LIMIT = 10_000
-#: objects of the initial state in one chunk
+#: objects of the initial state looked at for one chunk
 _INITIAL = 256
 #: renderings made without giving the loop a turn
 _STRETCH = 32
@@ -140,7 +140,8 @@ class Watch:
         self.ended: Literal["", "slow", "closed"] = ""
         self._rendered = rendered
         self._limit = limit
-        self._initial: Iterator[tuple[Type, Entry]] | None = None
+        #: None stands for an object that the selection leaves out
+        self._initial: Iterator[tuple[Type, Entry] | None] | None = None
         self._queue: deque[Delivery | Bookmark] = deque()
         self._pending = 0
         self._after = 0
@@ -148,8 +149,12 @@ class Watch:
         self._headed = group.rendering.first is None
 
     def begin(self, entries: Iterable[Entry]) -> None:
-        """Synthetic ADDED events before anything else; taken piece by piece, so `entries` must not change any more."""
-        self._initial = (("ADDED", entry) for entry in entries)
+        """Synthetic ADDED events before anything else; taken and selected piece by piece, so `entries` must not change any more."""
+        selection = self.group.selection
+        if selection.everything:
+            self._initial = (("ADDED", entry) for entry in entries)
+        else:
+            self._initial = (("ADDED", entry) if selection.matches(entry) else None for entry in entries)
 
     def replay(self, changes: Sequence[Change], after: int) -> None:
         """Past changes first. `after` may lie in the future: then events up to it are not for this watch."""
@@ -195,11 +200,14 @@ class Watch:
         """The next chunk: one or more lines. Cancelling it while it waits loses nothing."""
         while True:
             if self._initial is not None:
-                events = list(islice(self._initial, _INITIAL))
-                if len(events) < _INITIAL:
+                looked = list(islice(self._initial, _INITIAL))
+                if len(looked) < _INITIAL:
                     self._initial = None
+                events = [event for event in looked if event is not None]
                 if events:
                     return await self._encode(Delivery(events))
+                await asyncio.sleep(0)
+                continue
             if self._queue:
                 break
             if self.ended:
