@@ -256,6 +256,16 @@ async def test_limits_stand_in_the_cgroup_and_can_be_changed(machine: Machine, r
     await runtime.update_container(container, cpu_limit=0, cpu_request=0, memory_limit=32 << 20)
 
 
+async def test_limits_of_a_pod_make_room_for_those_of_its_containers(machine: Machine, runtime: ProcessRuntime) -> None:
+    if "memory" not in runtime._controllers:
+        pytest.skip("no memory cgroup for this account")
+    sandbox = await runtime.run_sandbox(pod(machine, cpu_limit=0.5, cpu_request=0.25, memory_limit=64 << 20))
+    container = await run(runtime, sandbox, shell("sleep 60", memory_limit=64 << 20, cpu_limit=0.5, cpu_request=0.25))
+    await runtime.update_sandbox(sandbox, cpu_limit=0, cpu_request=0, memory_limit=0)
+    await runtime.update_container(container, cpu_limit=1, cpu_request=0.5, memory_limit=128 << 20)
+    await runtime.update_sandbox(sandbox, cpu_limit=1, cpu_request=0.5, memory_limit=128 << 20)
+
+
 async def test_stats_grow_with_use(machine: Machine, runtime: ProcessRuntime) -> None:
     sandbox = await runtime.run_sandbox(pod(machine))
     await run(runtime, sandbox, shell("while :; do :; done"))

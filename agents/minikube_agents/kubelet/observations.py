@@ -104,6 +104,8 @@ class Memory:
     allocated: dict[str, v1.ResourceRequirements] = field(default_factory=dict)
     #: by container name: resources that the running container really has
     actual: dict[str, v1.ResourceRequirements] = field(default_factory=dict)
+    #: the pod's own limits are lifted until a resize of its containers is done
+    lifted: bool = False
     #: conditions of a resize: type -> (reason, message)
     resize: dict[str, tuple[str, str]] = field(default_factory=dict)
     #: epoch seconds at which this kubelet first saw the pod

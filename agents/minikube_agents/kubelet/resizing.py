@@ -66,6 +66,7 @@ async def reconcile(host: Host, memory: Memory, pod: v1.Pod, observed: Observed)
         real = memory.actual.setdefault(one.name, wanted)
         if real == wanted:
             continue
+        await _lift(host, memory, observed)
         if restarts(one, real, wanted):
             memory.resize["PodResizeInProgress"] = ("", "")
             memory.condemned.setdefault(newest.id, f"Container {one.name} resize requires restart")
@@ -83,7 +84,29 @@ async def reconcile(host: Host, memory: Memory, pod: v1.Pod, observed: Observed)
             continue
         memory.actual[one.name] = wanted
         changed = True
+    if memory.lifted and all(memory.actual.get(name, wanted) == wanted for name, wanted in memory.allocated.items()):
+        await _lower(host, memory, pod, observed)
     return changed
+
+
+async def _lift(host: Host, memory: Memory, observed: Observed) -> None:
+    """A container's limits may never stand above its pod's (cgroup v1 refuses it), nor a pod's sink below its containers': the pod is
+    without limits of its own until all containers have theirs, which hold meanwhile."""
+    if observed.sandbox is not None and not memory.lifted:
+        memory.lifted = True
+        await host.runtime.update_sandbox(observed.sandbox.id, cpu_limit=0, cpu_request=0, memory_limit=0)
+
+
+async def _lower(host: Host, memory: Memory, pod: v1.Pod, observed: Observed) -> None:
+    if observed.sandbox is None:
+        return
+    limits, requests = launching.pod_resources(pod)
+    amounts = {"cpu_limit": launching.cpus(limits), "cpu_request": launching.cpus(requests)}
+    try:
+        await host.runtime.update_sandbox(observed.sandbox.id, memory_limit=launching.memory(limits), **amounts)
+    except RuntimeError_ as error:
+        host.recorder.event(pod, "Warning", "ResizeError", str(error))
+    memory.lifted = False
 
 
 def _remember(pod: v1.Pod, memory: Memory) -> None:

@@ -123,6 +123,10 @@ class HollowRuntime:
         self._emit(sandbox_id, config.uid, "sandbox-started")
         return sandbox_id
 
+    async def update_sandbox(self, sandbox_id: str, *, cpu_limit: float, cpu_request: float, memory_limit: int) -> None:
+        sandbox = self._sandbox(sandbox_id)
+        sandbox.config = replace(sandbox.config, cpu_limit=cpu_limit, cpu_request=cpu_request, memory_limit=memory_limit)
+
     async def stop_sandbox(self, sandbox_id: str) -> None:
         sandbox = self._sandboxes.get(sandbox_id)
         if sandbox is None or sandbox.status.state == "notready":

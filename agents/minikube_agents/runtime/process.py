@@ -113,6 +113,10 @@ class ProcessRuntime:
         if done.code:
             raise RunError(f"hostPort: nft: {done.stderr.strip()}")
 
+    async def update_sandbox(self, sandbox_id: str, *, cpu_limit: float, cpu_request: float, memory_limit: int) -> None:
+        limits = {"cpu_limit": cpu_limit, "cpu_request": cpu_request, "memory_limit": memory_limit}
+        await self._call("update_sandbox", sandbox=sandbox_id, limits=limits)
+
     async def stop_sandbox(self, sandbox_id: str) -> None:
         had_ports = await self._has_ports(sandbox_id)
         await self._call("stop_sandbox", sandbox=sandbox_id)

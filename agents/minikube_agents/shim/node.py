@@ -127,12 +127,19 @@ class NodeServer(Server):
         group = self.group(sandbox_id)
         self.cgroups.make(os.path.dirname(group), is_leaf=False)
         self.cgroups.make(group, is_leaf=False)
-        limits = {name: config[name] for name in ("cpu_limit", "cpu_request", "memory_limit")}
-        self.cgroups.limit(os.path.dirname(group), **limits)
+        self._limit_pod(sandbox_id, config)
         if config["pid_mode"] == "pod":
             self._start_pause(sandbox_id, live, group)
         self._publish("sandbox-started", record)
         return {"sandbox": sandbox_id, "ip": address}
+
+    def _limit_pod(self, sandbox_id: str, limits: dict[str, Any]) -> None:
+        names = ("cpu_limit", "cpu_request", "memory_limit")
+        self.cgroups.limit(os.path.dirname(self.group(sandbox_id)), **{name: limits[name] for name in names})
+
+    def op_update_sandbox(self, call: Call) -> dict[str, Any]:
+        self._limit_pod(call.request["sandbox"], call.request["limits"])
+        return {}
 
     def _start_pause(self, sandbox_id: str, live: Sandbox, group: str) -> None:
         self.cgroups.make(f"{group}/pause", is_leaf=True)
