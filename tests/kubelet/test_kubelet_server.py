@@ -154,6 +154,13 @@ async def test_exec_tells_the_exit_code(call: Caller) -> None:
     assert (status["reason"], status["details"]["causes"]) == ("NonZeroExitCode", [{"reason": "ExitCode", "message": "3"}])
 
 
+async def test_exec_sends_only_the_streams_asked_for(call: Caller) -> None:
+    await running(call)
+    async with call.socket("/exec/default/a/c?command=echo&command=hi&error=1", "v4.channel.k8s.io") as socket:
+        heard = await conversation(socket, Protocol("v4.channel.k8s.io"))
+    assert {channel for channel, text in heard.items() if text} == {channels.ERROR}, "nothing but the exit status"
+
+
 async def test_exec_of_what_can_not_run_is_an_internal_error(call: Caller) -> None:
     await running(call)
     async with call.socket("/exec/default/a/c?command=nope&output=1", "v5.channel.k8s.io") as socket:

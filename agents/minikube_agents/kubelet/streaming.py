@@ -42,7 +42,8 @@ async def serve(
         await _finish(socket, protocol, channels.failure_status(f"error executing command in container: {error}"), str(error))
         return socket
     try:
-        code = await _session(socket, protocol, streams, stdin=stdin)
+        wanted = {name for name, asked in (("stdout", stdout), ("stderr", stderr)) if asked}
+        code = await _session(socket, protocol, streams, stdin=stdin, wanted=wanted)
     finally:
         await streams.close()
     text = "" if code == 0 else f"command terminated with non-zero exit code: exit status {code}"
@@ -50,11 +51,13 @@ async def serve(
     return socket
 
 
-async def _session(socket: web.WebSocketResponse, protocol: Protocol, streams: ExecStreams, *, stdin: bool) -> int:
+async def _session(
+    socket: web.WebSocketResponse, protocol: Protocol, streams: ExecStreams, *, stdin: bool, wanted: set[str]
+) -> int:
     """The exit code. Ends when the command ends; a client that goes away ends the command."""
     async with asyncio.TaskGroup() as group:
         reading = group.create_task(_from_client(socket, protocol, streams, stdin=stdin), name="exec: from client")
-        writing = group.create_task(_to_client(socket, protocol, streams), name="exec: to client")
+        writing = group.create_task(_to_client(socket, protocol, streams, wanted), name="exec: to client")
         await asyncio.wait((reading, writing), return_when=asyncio.FIRST_COMPLETED)
         if reading.done() and not writing.done():
             # The client has gone: nobody reads the rest.
@@ -65,8 +68,11 @@ async def _session(socket: web.WebSocketResponse, protocol: Protocol, streams: E
     return await streams.wait()
 
 
-async def _to_client(socket: web.WebSocketResponse, protocol: Protocol, streams: ExecStreams) -> None:
+async def _to_client(socket: web.WebSocketResponse, protocol: Protocol, streams: ExecStreams, wanted: set[str]) -> None:
+    """What was not asked for is read and dropped: a full pipe would hold the command."""
     while (piece := await streams.read()) is not None:
+        if piece[0] not in wanted:
+            continue
         channel = channels.STDOUT if piece[0] == "stdout" else channels.STDERR
         await _send(socket, protocol, channel, piece[1])
 
