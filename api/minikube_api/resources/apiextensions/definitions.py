@@ -12,7 +12,7 @@ from minikube_api.meta import field_errors as err
 from minikube_api.meta import names
 from minikube_api.meta.errors import FieldError
 from minikube_api.resources import checks, objectmeta
-from minikube_api.resources.apiextensions import internal_form, structural
+from minikube_api.resources.apiextensions import internal_form
 from minikube_api.resources.resource import Object, WriteContext
 from minikube_api.resources.strategies import KindStrategy, keep
 
