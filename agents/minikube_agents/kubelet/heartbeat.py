@@ -62,7 +62,11 @@ class LeaseKeeper:
 class NodeReporter:
     """Registers the node and keeps its status: `make_status(conditions before)` gives the present one."""
 
-    def __init__(self, client: Client, node: str, make_status: Callable[[dict[str, Tree]], Awaitable[Tree]]) -> None:
+    def __init__(
+        self, client: Client, node: str, make_status: Callable[[dict[str, Tree]], Awaitable[Tree]], *, follow: bool = True
+    ) -> None:
+        """`follow`: read the node before each report, to make what others advertise on it allocatable (one GET a report)."""
+        self._follow = follow
         self._client = client
         self._node = node
         self._make_status = make_status
@@ -92,6 +96,8 @@ class NodeReporter:
         """Tells the status if it changed (heartbeats apart) or if `force`. True when it was written."""
         before = {c["type"]: c for c in (self._told or {}).get("conditions", ())}
         status = await self._make_status(before)
+        if self._follow:
+            add_advertised(status, (await self._client.raw.get(self._path))["status"])
         if not force and self._told is not None and _steady(status) == _steady(self._told):
             return False
         await self._write(status)
@@ -100,6 +106,18 @@ class NodeReporter:
     async def _write(self, status: Tree) -> None:
         await self._client.raw.patch(f"{self._path}/status", {"status": status}, type="strategic")
         self._told = status
+
+
+def add_advertised(status: Tree, kept: Tree) -> None:
+    """Extended resources that someone put into the node's capacity are allocatable in full, and no longer when they are taken out
+    (Kubernetes documentation, "Advertise Extended Resources for a Node")."""
+    capacity = kept.get("capacity", {})
+    for resource, quantity in capacity.items():
+        if resource not in status["capacity"]:
+            status["capacity"][resource] = status["allocatable"][resource] = quantity
+    for resource in kept.get("allocatable", {}):
+        if resource not in status["capacity"]:
+            status["allocatable"][resource] = None
 
 
 def _steady(status: Tree) -> Tree:

@@ -168,7 +168,7 @@ class HollowNodes:
                 runtime_version="0.1.0", found_images=[], before=before,
             )  # fmt: skip
 
-        reporter = self._reporters[name] = heartbeat.NodeReporter(self._client, name, status)
+        reporter = self._reporters[name] = heartbeat.NodeReporter(self._client, name, status, follow=False)
         self._leases[name] = heartbeat.LeaseKeeper(self._client, name, seconds=self.options.lease_seconds, clock=self.clock)
         await reporter.register(lambda made: node_status.node_tree(options, self._machine, made))
         await self._leases[name].renew(reporter.uid)
