@@ -98,6 +98,18 @@ def test_the_qos_class(listed, qos):
             id="host-port-twice",
         ),
         pytest.param(
+            pod(
+                containers=[{"name": "c", "image": "i"}],
+                securityContext={"sysctls": [{"name": n} for n in ("foo-", "a.b-c/d", "x..")]},
+            ),
+            [
+                f'spec.securityContext.sysctls[{i}].name: Invalid value: "{name}": must have at most 253 characters and match regex '
+                r"^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$"
+                for i, name in ((0, "foo-"), (2, "x.."))
+            ],
+            id="sysctl-names",
+        ),
+        pytest.param(
             container(livenessProbe={"exec": {"command": ["x"]}, "tcpSocket": {"port": 1}}),
             ["spec.containers[0].livenessProbe.tcpSocket: Forbidden: may not specify more than 1 handler type"],
             id="two-handlers",

@@ -14,7 +14,7 @@ Object = dict[str, Any]
 
 _SECCOMP = ("Localhost", "RuntimeDefault", "Unconfined")
 _ID = names.inclusive_range_message(0, MAX_INT32)
-_SYSCTL = r"([a-z0-9][-_a-z0-9]*[a-z0-9]?[\./])*[a-z0-9][-_a-z0-9]*[a-z0-9]?"
+_SYSCTL = r"([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
 _sysctl_re = re.compile(_SYSCTL)
 
 
