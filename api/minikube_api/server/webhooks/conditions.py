@@ -32,6 +32,12 @@ class Evaluator(Protocol):
         ...
 
 
+def evaluator() -> Evaluator:
+    from minikube_api.server.admission.expressions import evaluate
+
+    return evaluate
+
+
 async def all_true(
     evaluator: Evaluator,
     hook: Hook,
