@@ -35,6 +35,7 @@ CONTROLLERS: Final[dict[str, str]] = {
     "namespace-controller": "namespaces:NamespaceController",
     "serviceaccount-controller": "serviceaccounts:ServiceAccountController",
     "clusterrole-aggregation-controller": "clusterrole_aggregation:ClusterRoleAggregationController",
+    "resourcequota-controller": "resourcequota:ResourceQuotaController",
     "root-ca-certificate-publisher-controller": "serviceaccounts:RootCAPublisher",
     "garbage-collector-controller": "garbage:GarbageCollector",
     "node-lifecycle-controller": "node_lifecycle:NodeLifecycleController",

@@ -122,10 +122,10 @@ def world() -> Make:
     """`async with world("deployment-controller", node_monitor_grace=40) as w:` runs these controllers."""
 
     @asynccontextmanager
-    async def make(*controllers: str, refuse: str = "", **options: Any):
-        """`refuse`: creations of this resource are forbidden, as by an exhausted quota."""
+    async def make(*controllers: str, refuse: str = "", plugins: bool = False, **options: Any):
+        """`refuse`: creations of this resource are forbidden, as by an exhausted quota. `plugins`: Kubernetes' own admission, too."""
         clock = SteppedClock()
-        admission = [Refusal(refuse)] if refuse else []
+        admission = None if plugins else [Refusal(refuse)] if refuse else []
         server = Server(Config(listeners=(), clock=clock, admission=admission))
         await server.start()
 

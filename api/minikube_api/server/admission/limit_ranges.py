@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from minikube_api.meta.pod_resources import Resources, pod_total, quantities
 from minikube_api.meta.quantities import Quantity, canonical, parse
 from minikube_api.server.admission.reading import Lister, Plugin, forbidden, is_kind, is_pod
 from minikube_api.server.context import Object
@@ -11,7 +12,6 @@ from minikube_api.server.contract import AdmissionAttributes
 
 ANNOTATION = "kubernetes.io/limit-ranger"
 _ZERO = parse("0")
-Resources = dict[str, Quantity]
 
 
 class LimitRanger(Plugin):
@@ -142,41 +142,3 @@ def _ratio(name: str, kind: str, bound: str, request: Quantity, limit: Quantity)
         yield f"{head}, but no limit is specified or limit is 0"
     elif limit.nanos / request.nanos > float(parse(bound)):
         yield f"{head}, but provided ratio is {limit.nanos / request.nanos:f}"
-
-
-def quantities(tree: Object | None) -> Resources:
-    return {name: parse(str(value)) for name, value in (tree or {}).items()}
-
-
-def pod_total(spec: Object, field: str) -> Resources:
-    """The sum over containers and sidecars, or the largest init container with the sidecars before it; plus overhead."""
-    total: Resources = {}
-    for container in spec.get("containers") or ():
-        _add(total, quantities((container.get("resources") or {}).get(field)))
-    sidecars: Resources = {}
-    largest: Resources = {}
-    for container in spec.get("initContainers") or ():
-        own = quantities((container.get("resources") or {}).get(field))
-        if container.get("restartPolicy") == "Always":
-            _add(total, own)
-            _add(sidecars, own)
-            own = dict(sidecars)
-        else:
-            _add(own, sidecars)
-        _raise(largest, own)
-    _raise(total, largest)
-    for name, value in quantities(spec.get("overhead")).items():
-        if field == "requests" or name in total:
-            total[name] = total.get(name, _ZERO) + value
-    return total
-
-
-def _add(total: Resources, more: Resources) -> None:
-    for name, value in more.items():
-        total[name] = total[name] + value if name in total else value
-
-
-def _raise(total: Resources, least: Resources) -> None:
-    for name, value in least.items():
-        if name not in total or total[name] < value:
-            total[name] = value

@@ -6,10 +6,10 @@ controller's recount puts it right (as in Kubernetes). Dry runs are checked, not
 
 from __future__ import annotations
 
+from minikube_api.meta import quota_usage
 from minikube_api.meta.errors import Conflict
 from minikube_api.meta.quantities import Quantity, parse
-from minikube_api.server.admission import quota_usage
-from minikube_api.server.admission.quota_usage import Usage
+from minikube_api.meta.quota_usage import Usage
 from minikube_api.server.admission.reading import Lister, Plugin, forbidden
 from minikube_api.server.context import Object
 from minikube_api.server.contract import AdmissionAttributes

@@ -1,10 +1,16 @@
-"""What an object uses of a namespace's quota: pure arithmetic (documentation, "Resource Quotas")."""
+"""What an object uses of a namespace's quota: pure arithmetic (documentation, "Resource Quotas").
+
+Admission counts with it what a write adds, the quota controller what is there: both must agree.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
+from minikube_api.meta.pod_resources import pod_total
 from minikube_api.meta.quantities import Quantity, parse
-from minikube_api.server.admission.limit_ranges import pod_total
-from minikube_api.server.context import Object
+
+Object = dict[str, Any]
 
 Usage = dict[str, Quantity]
 _ONE = parse("1")
@@ -137,3 +143,17 @@ def _crosses_namespaces(affinity: Object) -> bool:
         if any(term.get("namespaces") or term.get("namespaceSelector") is not None for term in listed):
             return True
     return False
+
+
+def kind_of(name: str) -> tuple[str, str]:
+    """(group, plural) of the kind that a quota resource counts: `count/PLURAL.GROUP`, the plural itself, or a share of what it has."""
+    if name.startswith("count/"):
+        plural, _, group = name.removeprefix("count/").partition(".")
+        return group, plural
+    if name in _OBJECTS:
+        return "", name
+    if name.startswith("services."):
+        return "", "services"
+    if name == "requests.storage" or ".storageclass.storage.k8s.io/" in name:
+        return "", "persistentvolumeclaims"
+    return "", "pods"
