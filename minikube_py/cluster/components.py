@@ -83,7 +83,13 @@ class Components:
         def client_for(name: str) -> Client:
             return self.client(CONTROLLERS if name == CONTROLLERS.user.removeprefix("system:") else controller_identity(name))
 
-        options = Options(cluster_cidr=self.spec.pod_cidr, root_ca=self.credentials.ca.decode())
+        authority = self.credentials.authority.pair
+        options = Options(
+            cluster_cidr=self.spec.pod_cidr,
+            root_ca=authority.certificate.decode(),
+            signing_certificate=authority.certificate.decode(),
+            signing_key=authority.key.decode(),
+        )
         manager = ControllerManager(client_for, options)
         manager.prepare()
         group.create_task(manager.run(), name="controllers")

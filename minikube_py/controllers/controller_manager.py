@@ -36,6 +36,9 @@ CONTROLLERS: Final[dict[str, str]] = {
     "serviceaccount-controller": "serviceaccounts:ServiceAccountController",
     "clusterrole-aggregation-controller": "clusterrole_aggregation:ClusterRoleAggregationController",
     "resourcequota-controller": "resourcequota:ResourceQuotaController",
+    "certificatesigningrequest-approving-controller": "certificates:ApprovingController",
+    "certificatesigningrequest-signing-controller": "certificates:SigningController",
+    "certificatesigningrequest-cleaner-controller": "certificates:CleanerController",
     "root-ca-certificate-publisher-controller": "serviceaccounts:RootCAPublisher",
     "garbage-collector-controller": "garbage:GarbageCollector",
     "node-lifecycle-controller": "node_lifecycle:NodeLifecycleController",
@@ -47,13 +50,18 @@ CONTROLLERS: Final[dict[str, str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """Seconds for times. `controllers` as kube-controller-manager's flag: names, `*` = all, `-NAME` = not this one."""
+    """Seconds for times. `controllers` as kube-controller-manager's flag: names, `*` = all, `-NAME` = not this one.
+
+    `signing_certificate` and `signing_key` (PEM) are the authority that signs CertificateSigningRequests.
+    """
 
     controllers: tuple[str, ...] = ("*",)
     node_monitor_grace: float = 40.0
     node_startup_grace: float = 60.0
     cluster_cidr: str = "10.244.0.0/16"
     root_ca: str = ""
+    signing_certificate: str = ""
+    signing_key: str = field(default="", repr=False)
     terminated_pod_threshold: int = 12500
 
     def enabled(self) -> list[str]:
@@ -66,7 +74,9 @@ class Options:
         return [name for name in chosen if name not in disabled and not self._lacks_input(name)]
 
     def _lacks_input(self, name: str) -> bool:
-        """As in Kubernetes, these two don't run without their input."""
+        """As in Kubernetes, these don't run without their input."""
+        if name == "certificatesigningrequest-signing-controller":
+            return not (self.signing_certificate and self.signing_key)
         if name == "root-ca-certificate-publisher-controller":
             return not self.root_ca
         return name == "node-ipam-controller" and not self.cluster_cidr
