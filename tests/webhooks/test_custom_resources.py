@@ -7,7 +7,6 @@ from webhook_world import Api, Webhooks, deny, patch
 
 BASE = "/apis/hooks.example.com/v1/namespaces/default/things"
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-DATA = {"type": "object", "additionalProperties": {"type": "string"}}
 
 
 async def define(api: Api, properties: dict[str, Any]) -> None:
@@ -20,7 +19,7 @@ async def define(api: Api, properties: dict[str, Any]) -> None:
     definition = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition"}
     await api.ok("POST", DEFINITIONS, {**definition, "metadata": {"name": "things.hooks.example.com"}, "spec": spec})
     async with asyncio.timeout(5):
-        while (await api("GET", "/apis/hooks.example.com/v1"))[0] != 200:
+        while api.server.registry.get("hooks.example.com", "v2", "things") is None:
             await asyncio.sleep(0)
 
 

@@ -32,12 +32,6 @@ class Evaluator(Protocol):
         ...
 
 
-def evaluator() -> Evaluator:
-    from minikube_api.server.admission.expressions import evaluate
-
-    return evaluate
-
-
 async def all_true(
     evaluator: Evaluator,
     hook: Hook,
