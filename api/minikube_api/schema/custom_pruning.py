@@ -40,9 +40,7 @@ def _prune(value: Any, node: Structural, path: str, found: list[str], *, type_me
                         continue
                     drop.append(key)
                     continue
-                at = f"{path}[{key}]" if False else child_path(path, key)
-            else:
-                at = child_path(path, key)
+            at = child_path(path, key)
             if isinstance(part, dict | list):
                 _prune(part, child, at, found, type_meta=child.embedded)
         for key in drop:
@@ -117,6 +115,11 @@ def _prune_meta(owner: dict[str, Any], path: str) -> list[str]:
 def fill(obj: Any, root: Structural) -> None:
     """Put defaults where fields are missing, or null without being nullable; nulls without a default go."""
     _fill(obj, root, is_root=True)
+
+
+def fill_value(value: Any, node: Structural) -> None:
+    """The same for a part of an object."""
+    _fill(value, node)
 
 
 def _fill(value: Any, node: Structural, *, is_root: bool = False) -> None:

@@ -6,7 +6,6 @@ of their own in Kubernetes (`<nil>`), the message names the place.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 from minikube_api.meta import expressions, formats
@@ -22,6 +21,13 @@ def problems(obj: Any, root: Structural, old: Any = None) -> list[FieldError]:
     """What is wrong with a whole object. `old` is the object before an update: unchanged parts are let through."""
     found: list[FieldError] = []
     _check(obj, root, "", found, _MISSING if old is None else old)
+    return found
+
+
+def problems_at(value: Any, node: Structural, path: str) -> list[FieldError]:
+    """The same for a value that stands at `path` (a default in a schema)."""
+    found: list[FieldError] = []
+    _check(value, node, path, found)
     return found
 
 
@@ -199,11 +205,6 @@ def _check_list(value: list[Any], node: Structural, path: str, found: list[Field
         found.append(err.too_many(shown(path), len(value), most))
     if raw.get("uniqueItems") and any(part in value[:i] for i, part in enumerate(value)):
         found.append(err.invalid(shown(path), "", f"{where} shouldn't contain duplicates"))
-
-
-@lru_cache(maxsize=4096)
-def _enum_text(value: str) -> str:
-    return value
 
 
 def _check_enum(value: Any, raw: dict[str, Any], path: str, found: list[FieldError]) -> None:

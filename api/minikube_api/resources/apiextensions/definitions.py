@@ -118,12 +118,6 @@ class DefinitionStrategy(KindStrategy):
             ]
         return [error for path, value, before in fields for error in objectmeta.immutable(value, before, path)]
 
-    def validate_status(self, ctx: WriteContext, obj: Object, old: Object) -> Errors:
-        accepted = (obj.get("status") or {}).get("acceptedNames") or {}
-        if not any(accepted.values()):
-            return []
-        return name_problems(accepted, "status.acceptedNames")
-
 
 def condition_true(definition: Object, kind: str) -> bool:
     conditions = (definition.get("status") or {}).get("conditions") or ()
@@ -288,10 +282,20 @@ def _schemas(spec: Object, path: str, old: Object | None) -> Errors:
         has_status = any((v.get("subresources") or {}).get("status") is not None for v in users)
         found = structural.schema_problems(schema, at, has_status=has_status)
         errors += found
-        if not found and has_rules(schema):
-            from minikube_api.resources.apiextensions import rules
+        if not found:
+            errors += _deeper(schema, at)
+    return errors
 
-            errors += rules.rule_problems(schema, at)
+
+def _deeper(schema: Object, path: str) -> Errors:
+    """What can be looked at once the schema's form is right: defaults and rules. CEL is imported with the first rule."""
+    from minikube_api.resources.apiextensions import defaults
+
+    errors = defaults.default_problems(schema, path)
+    if has_rules(schema):
+        from minikube_api.resources.apiextensions import rules
+
+        errors += rules.rule_problems(schema, path)
     return errors
 
 
