@@ -101,6 +101,13 @@ _DEFAULT = ClusterSpec()
     help="Addresses of Services [default: 10.96.0.0/16 or a free one].",
 )
 @_option("--audit-log", default="", metavar="FILE", show_default=False, help="Write an audit log (JSON lines).")
+@_option(
+    "--audit-policy",
+    default="",
+    metavar="FILE",
+    show_default=False,
+    help="An audit.k8s.io/v1 Policy for --audit-log [default: everything at level Metadata].",
+)
 @_option("--foreground", is_flag=True, show_default=False, help="Stay here and log to the terminal; Ctrl-C ends the cluster.")
 @_option("--separate", is_flag=True, show_default=False, help="Run every component as a process of its own, over HTTPS.")
 @_option("--timeout", default=60.0, metavar="SECONDS", help="How long to wait until it is ready.")
@@ -111,7 +118,7 @@ def up(foreground: bool, timeout: float, **options: Any) -> None:
     """
     started = time.time()
     layout = _layout(options["name"], options["data_dir"])
-    for key in ("token_auth_file", "kubeconfig", "audit_log"):
+    for key in ("token_auth_file", "kubeconfig", "audit_log", "audit_policy"):
         options[key] = os.path.abspath(options[key]) if options[key] else ""
     try:
         options["data_dir"] = str(layout.data)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from minikube_api.client.client import Client
 from minikube_api.server.context import UserInfo
-from minikube_api.server.contract import Dialer, DirectDialer
+from minikube_api.server.contract import AuditSink, Dialer, DirectDialer
 from minikube_api.server.server import Config, Listener, Server
 from minikube_py.cluster.credentials import ADMIN, APISERVER_TO_KUBELET, Credentials, Identity
 from minikube_py.cluster.layout import Layout
@@ -56,11 +56,21 @@ def server_config(
         proxy_client_key=credentials.path("front-proxy-client", "key"),
         requestheader_ca=credentials.path("front-proxy-ca"),
         token_file=Path(spec.token_auth_file) if spec.token_auth_file else None,
+        audit=_audit(spec),
         service_account_key=credentials.path("sa", "key"),
         service_cidr=spec.service_cidr,
         advertise=advertise,
         dialer=dialer or DirectDialer(),
     )
+
+
+def _audit(spec: ClusterSpec) -> AuditSink | None:
+    """Raises OSError and ValueError (a policy that can't be followed)."""
+    if not spec.audit_log:
+        return None
+    from minikube_api.server.access import audit
+
+    return audit.open_log(Path(spec.audit_log), Path(spec.audit_policy) if spec.audit_policy else None)
 
 
 class ControlPlane:

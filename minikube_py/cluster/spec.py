@@ -44,6 +44,7 @@ class ClusterSpec:
     pod_cidr: str = ""
     service_cidr: str = ""
     audit_log: str = ""
+    audit_policy: str = ""
     separate: bool = False
 
     def __post_init__(self) -> None:

@@ -49,7 +49,6 @@ async def test_the_first_rule_that_matches_decides(tmp_path: Path) -> None:
     ("tree", "why"),
     [
         pytest.param({"kind": "Policy", "apiVersion": "audit.k8s.io/v1", "rules": []}, "0 rules", id="empty"),
-        pytest.param({"kind": "Policy", "apiVersion": "audit.k8s.io/v1", "rules": [{"level": "Request"}]}, "bodies", id="bodies"),
         pytest.param({"kind": "Policy", "apiVersion": "audit.k8s.io/v1", "rules": [{"level": "x"}]}, "unknown", id="level"),
         pytest.param({"kind": "Other"}, "must be a Policy", id="kind"),
     ],

@@ -12,6 +12,7 @@ import signal
 import sys
 from pathlib import Path
 
+from minikube_api.server.access import audit
 from minikube_api.server.access.certificates import Authority, KeyPair, key_pem, new_key
 from minikube_api.server.server import Config, Listener, Server
 
@@ -24,6 +25,8 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--kubeconfig", type=Path, help="where to write the administrator's kubeconfig")
     parser.add_argument("--token-auth-file", type=Path, help='CSV: token,user,uid[,"group,group"]')
     parser.add_argument("--service-cidr", default="10.96.0.0/16")
+    parser.add_argument("--audit-log", type=Path, help="where to write an audit log (JSON lines)")
+    parser.add_argument("--audit-policy", type=Path, help="an audit.k8s.io/v1 Policy; without one everything at level Metadata")
     parser.add_argument("--verbose", action="store_true")
     return parser.parse_args(argv)
 
@@ -73,6 +76,7 @@ async def serve(options: argparse.Namespace) -> int:
             requestheader_ca=pki / "front-proxy-ca.crt",
             token_file=options.token_auth_file,
             service_cidr=options.service_cidr,
+            audit=audit.open_log(options.audit_log, options.audit_policy),
             service_account_key=_service_account_key(pki),
         )
     )

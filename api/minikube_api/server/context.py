@@ -168,6 +168,9 @@ class Request:
     warnings: list[str] = field(default_factory=list)
     audit_annotations: dict[str, str] = field(default_factory=dict)
     audit_id: str = ""
+    #: what came and went, kept only for an audit policy that records bodies
+    audit_body: bytes = b""
+    audit_answer: bytes = b""
     #: UIDs of the FlowSchema and the PriorityLevelConfiguration that the request belongs to
     flow: tuple[str, str] | None = None
     in_process: bool = False

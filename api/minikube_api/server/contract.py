@@ -65,9 +65,16 @@ class Authorizer(Protocol):
 
 
 class AuditSink(Protocol):
-    """Gets one record per request stage; must not block (queue inside)."""
+    """Gets one record per request stage; must not block (queue inside). With `wants_bodies` requests keep theirs for it."""
+
+    @property
+    def wants_bodies(self) -> bool: ...
 
     def record(self, request: Request, stage: str, code: int, failure: Mapping[str, Any] | None) -> None: ...
+
+    def close(self) -> None:
+        """Write what is left. Idempotent."""
+        ...
 
 
 Operation = Literal["CREATE", "UPDATE", "DELETE", "CONNECT"]

@@ -209,6 +209,8 @@ class Server:
             await self._close_front()
             await self.webhook_caller.close()
             await self.aggregation.close()
+            if self.config.audit is not None:
+                await asyncio.to_thread(self.config.audit.close)
             await store.close()
 
     async def _close_front(self) -> None:
@@ -299,6 +301,8 @@ class Server:
         request.received = self.clock.time()
         request.audit_id = request.headers.get("Audit-Id") or f"{self._rng.getrandbits(128):032x}"
         audit = self.config.audit
+        if audit is not None and audit.wants_bodies:
+            keep_body(request)
         failure = None
         try:
             if is_long_running(request):
@@ -318,6 +322,8 @@ class Server:
         code = 101 if isinstance(reply, Tunnel) else reply.status
         self.metrics.observe(request, code, self.clock.monotonic() - began)
         if audit is not None:
+            if audit.wants_bodies and isinstance(reply, Answer):
+                request.audit_answer = reply.body
             audit.record(request, "ResponseStarted" if isinstance(reply, Stream) else "ResponseComplete", code, failure)
         return reply
 
@@ -386,6 +392,16 @@ _LONG_RUNNING_SUBRESOURCES = frozenset({"exec", "attach", "portforward", "proxy"
 def is_long_running(request: Request) -> bool:
     info = request.info
     return info.verb == "watch" or info.subresource in _LONG_RUNNING_SUBRESOURCES
+
+
+def keep_body(request: Request) -> None:
+    read = request.read_body
+
+    async def read_and_keep() -> bytes:
+        request.audit_body = await read()
+        return request.audit_body
+
+    request.read_body = read_and_keep
 
 
 def time_limit(request: Request) -> float:

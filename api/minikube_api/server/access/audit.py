@@ -1,13 +1,16 @@
 """The audit log: JSON lines of audit.k8s.io/v1 Events, as an audit policy file selects them (documentation, "Auditing").
 
-Bodies are not recorded: a policy may ask for the levels None and Metadata; one that asks for more is refused when it is read.
+Bodies are kept only while a policy has rules of level Request or RequestResponse. Lines are gathered and written by a thread of their
+own: a slow disk delays the log, not the requests.
 """
 
 from __future__ import annotations
 
 import asyncio
 import io
+import logging
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +20,9 @@ import orjson
 from minikube_api.meta import times
 from minikube_api.server.context import Request, UserInfo
 
-_LEVELS = ("None", "Metadata")
+log = logging.getLogger(__name__)
+
+_LEVELS = ("None", "Metadata", "Request", "RequestResponse")
 #: seconds that lines are gathered before they are written in one go
 _GATHER = 0.05
 
@@ -39,6 +44,7 @@ class Rule:
     namespaces: frozenset[str] = frozenset()
     urls: tuple[str, ...] = ()
     omit_stages: frozenset[str] = frozenset()
+    omit_managed_fields: bool = False
 
     def matches(self, request: Request, user: UserInfo) -> bool:
         info = request.info
@@ -99,21 +105,25 @@ class Policy:
         rules = tree.get("rules") or []
         if not rules:
             raise PolicyError("loaded illegal policy with 0 rules")
-        return cls([_rule(rule) for rule in rules], frozenset(tree.get("omitStages") or ()))
+        omit = bool(tree.get("omitManagedFields"))
+        return cls([_rule(rule, omit) for rule in rules], frozenset(tree.get("omitStages") or ()))
 
-    def level(self, request: Request, user: UserInfo, stage: str) -> str:
+    @property
+    def wants_bodies(self) -> bool:
+        return any(rule.level in ("Request", "RequestResponse") for rule in self._rules)
+
+    def rule(self, request: Request, user: UserInfo, stage: str) -> Rule | None:
+        """The rule that has the stage recorded; None: it is not."""
         if stage in self._omit:
-            return "None"
+            return None
         for rule in self._rules:
             if rule.matches(request, user):
-                return "None" if stage in rule.omit_stages else rule.level
-        return "None"
+                return None if stage in rule.omit_stages or rule.level == "None" else rule
+        return None
 
 
-def _rule(tree: dict[str, Any]) -> Rule:
+def _rule(tree: dict[str, Any], omit_managed_fields: bool = False) -> Rule:
     level = tree.get("level", "")
-    if level in ("Request", "RequestResponse"):
-        raise PolicyError(f"audit level {level} records bodies, which this server does not do; use Metadata")
     if level not in _LEVELS:
         raise PolicyError(f"unknown audit level {level!r}")
     resources = tuple(
@@ -129,6 +139,7 @@ def _rule(tree: dict[str, Any]) -> Rule:
         namespaces=frozenset(tree.get("namespaces") or ()),
         urls=tuple(tree.get("nonResourceURLs") or ()),
         omit_stages=frozenset(tree.get("omitStages") or ()),
+        omit_managed_fields=bool(tree.get("omitManagedFields", omit_managed_fields)),
     )
 
 
@@ -141,17 +152,23 @@ class AuditLog:
 
     def __init__(self, path: Path, policy: Policy = METADATA, clock: times.Clock = times.SYSTEM) -> None:
         self._policy = policy
+        self.wants_bodies = policy.wants_bodies
         self._clock = clock
         self._file: io.FileIO = path.open("ab", buffering=0)
         self._lines: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
+        # one thread: what is handed over first is written first
+        self._writer = ThreadPoolExecutor(1, "audit-log")
 
     def record(self, request: Request, stage: str, code: int, failure: Mapping[str, Any] | None) -> None:
         user = request.original_user or request.user
-        level = self._policy.level(request, user, stage)
-        if level == "None":
+        rule = self._policy.rule(request, user, stage)
+        if rule is None:
             return
-        self._lines.append(orjson.dumps(event(request, level, stage, code, failure, self._clock.time())))
+        made = event(request, rule.level, stage, code, failure, self._clock.time())
+        if self.wants_bodies and stage != "RequestReceived":
+            made |= bodies(request, rule)
+        self._lines.append(orjson.dumps(made))
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_GATHER, self._flush)
 
@@ -159,13 +176,63 @@ class AuditLog:
         self._timer = None
         lines, self._lines = self._lines, []
         if lines:
+            self._writer.submit(self._write, lines)
+
+    def _write(self, lines: list[bytes]) -> None:
+        try:
             self._file.write(b"\n".join(lines) + b"\n")
+        except OSError as error:
+            log.error("%d lines of the audit log are lost: %s", len(lines), error)
 
     def close(self) -> None:
+        """Idempotent."""
+        if self._file.closed:
+            return
         if self._timer is not None:
             self._timer.cancel()
         self._flush()
+        self._writer.shutdown()
         self._file.close()
+
+
+def open_log(path: Path | None, policy: Path | None) -> AuditLog | None:
+    """The log that options ask for; None without a path. Raises PolicyError and OSError."""
+    if path is None:
+        return None
+    return AuditLog(path, METADATA if policy is None else Policy.load(policy))
+
+
+def bodies(request: Request, rule: Rule) -> dict[str, Any]:
+    """requestObject and responseObject, as far as the level asks for them."""
+    made: dict[str, Any] = {}
+    if not request.info.is_resource:
+        return made
+    if rule.level in ("Request", "RequestResponse") and (sent := _tree(request.audit_body)) is not None:
+        made["requestObject"] = sent
+    if rule.level == "RequestResponse" and (answered := _tree(request.audit_answer)) is not None:
+        made["responseObject"] = answered
+    if rule.omit_managed_fields:
+        for tree in made.values():
+            for part in (tree, *(tree.get("items") or ())):
+                if isinstance(part, dict) and isinstance(part.get("metadata"), dict):
+                    part["metadata"].pop("managedFields", None)
+    return made
+
+
+def _tree(body: bytes) -> dict[str, Any] | None:
+    """A JSON or YAML object; None for anything else (protobuf, JSON patches, tables of bytes)."""
+    if not body:
+        return None
+    try:
+        tree = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        import yaml
+
+        try:
+            tree = yaml.safe_load(body)
+        except (yaml.YAMLError, UnicodeDecodeError):
+            return None
+    return tree if isinstance(tree, dict) else None
 
 
 def event(request: Request, level: str, stage: str, code: int, failure: Mapping[str, Any] | None, now: float) -> dict[str, Any]:
