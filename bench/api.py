@@ -44,7 +44,7 @@ async def light_get(bench: Bench, path: str, seconds: float, connections: int) -
     stop = 0.0
 
     async def connection() -> None:
-        reader, writer = await asyncio.open_connection(parts.hostname, parts.port, ssl=bench.target.tls)
+        reader, writer = await asyncio.open_connection(parts.hostname, parts.port or 443, ssl=bench.target.tls)
         while (began := time.perf_counter()) < stop:
             writer.write(request)
             head = await reader.readuntil(b"\r\n\r\n")
@@ -111,9 +111,10 @@ async def fan_out(bench: Bench, watchers: int, events: int) -> None:
     loop = asyncio.get_running_loop()
     opened = asyncio.Semaphore(0)
     done = [loop.create_future() for _ in range(watchers)]
+    assert parts.hostname is not None
     for ended in done:
         await loop.create_connection(
-            functools.partial(Watcher, request, events, opened, ended), parts.hostname, parts.port, ssl=bench.target.tls
+            functools.partial(Watcher, request, events, opened, ended), parts.hostname, parts.port or 443, ssl=bench.target.tls
         )
     for _ in range(watchers):
         await opened.acquire()

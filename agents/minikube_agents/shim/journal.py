@@ -58,7 +58,7 @@ def _entry(line: bytes) -> dict[str, Any] | None:
         entry = json.loads(line)
     except ValueError:
         return None
-    needed = _NEEDED.get(entry.get("kind")) if isinstance(entry, dict) else None
+    needed = _NEEDED.get(entry.get("kind", "")) if isinstance(entry, dict) else None
     return entry if needed is not None and needed <= entry.keys() else None
 
 

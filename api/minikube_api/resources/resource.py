@@ -128,6 +128,18 @@ class Resource:
     to_storage: Any = None
     from_storage: Any = None
     load_schema: Callable[[], Schema]
+    #: objects are unstructured: a custom resource (the fields below are its)
+    custom: bool = False
+    #: kind of the list; "" = kind + "List"
+    list_kind: str = ""
+    #: sent with every answer of a deprecated version
+    deprecation_warning: str = ""
+    #: no new objects while the definition is being deleted
+    terminating: bool = False
+    #: where a custom resource keeps its replicas; None: the built-in kinds' places
+    scale_paths: Any = None
+    #: schemas of all served versions by apiVersion, for managed fields that they wrote
+    schemas: Mapping[str, Callable[[], Schema]] = field(default_factory=dict)
 
     @property
     def api_version(self) -> str:

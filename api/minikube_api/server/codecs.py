@@ -17,7 +17,7 @@ _OPTIONS = "apimachinery.pkg.apis.meta.v1."
 
 def decode(body: bytes, request: Request, resource: Resource, options: WriteOptions) -> Object:
     """The object of a create or update in the request's version. Raises BadRequest and UnsupportedMediaType; may add warnings."""
-    if getattr(resource, "custom", False):
+    if resource.custom:
         return _decode_custom(body, request, resource, options)
     return decode_kind(body, request, resource.schema, resource.kind, resource.api_version, options.field_validation)
 

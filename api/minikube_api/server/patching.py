@@ -28,7 +28,7 @@ _TYPES: dict[str, PatchType] = {
 def read(request: Request, resource: Resource, body: bytes) -> Patch:
     """The patch of a request, parsed. Raises UnsupportedMediaType and BadRequest."""
     patch_type = _TYPES.get(media_type_of(request.headers.get("Content-Type", "")))
-    if patch_type is None or (patch_type == "strategic" and getattr(resource, "custom", False)):
+    if patch_type is None or (patch_type == "strategic" and resource.custom):
         raise UnsupportedMediaType("415: Unsupported Media Type", details={})
     if patch_type == "apply":
         return Patch(patch_type, _apply_body(body))
@@ -95,7 +95,7 @@ class Patch:
         return self._checked(made, resource, options, context)
 
     def _checked(self, made: Any, resource: Resource, options: WriteOptions, context: WriteContext) -> Object:
-        if getattr(resource, "custom", False):
+        if resource.custom:
             return self._checked_custom(made, resource, options, context)
         if not isinstance(made, dict) or made.get("kind") != resource.kind or made.get("apiVersion") != resource.api_version:
             raise self._refused(made, _wrong_type(made, resource))

@@ -35,7 +35,7 @@ _DEPRECATED = {
 
 
 def deprecation(resource: Resource) -> str:
-    if getattr(resource, "custom", False):
+    if resource.custom:
         return resource.deprecation_warning
     return _DEPRECATED.get((resource.group, resource.version, resource.plural), "")
 
@@ -96,7 +96,7 @@ class Router:
     def _custom_group(self, group: str, version: str) -> bool:
         """Whether custom resources make up a group version: what is missing there is missing as a path is."""
         resources = self.discovery.groups.get(group, {}).get(version, ())
-        return any(getattr(resource, "custom", False) for resource in resources)
+        return any(resource.custom for resource in resources)
 
     async def serve(self, request: Request) -> Reply:
         resource = self.find(request)
@@ -125,7 +125,7 @@ class Router:
         if verb == "watch":
             return await reading.watch(self.storage, request, resource, view, self.rng)
         if verb == "create":
-            if getattr(resource, "terminating", False):
+            if resource.terminating:
                 raise MethodNotAllowed("create not allowed while custom resource definition is terminating", details={})
             return await self.writer.create(request, resource, view)
         if verb == "update":

@@ -23,7 +23,7 @@ def writer(resource: Resource, manager: str, subresource: str, now: str) -> mana
         now=now,
         subresource=subresource,
         reset=reset_fields(resource, subresource),
-        versions=_versions(resource) if getattr(resource, "custom", False) else None,
+        versions=_versions(resource) if resource.custom else None,
     )
 
 

@@ -81,7 +81,7 @@ def _untyped(body: bytes) -> bytes:
 
 def keeps_type(resource: Resource) -> bool:
     """Items of custom resources are unstructured and carry their apiVersion and kind in lists."""
-    return bool(getattr(resource, "custom", False))
+    return resource.custom
 
 
 # Tables
@@ -181,7 +181,7 @@ async def list_body(
 
 
 def list_kind(resource: Resource) -> str:
-    return getattr(resource, "list_kind", "") or resource.kind + "List"
+    return resource.list_kind or resource.kind + "List"
 
 
 def rendering(resource: Resource, view: View, include: str) -> Rendering:

@@ -304,7 +304,7 @@ class Writer:
         resource = write.resource
         if views.stored_here(resource):
             return body
-        if not getattr(resource, "custom", False):
+        if not resource.custom:
             return with_revision(obj, revision)
         return with_revision(await views.converted(resource, orjson.loads(orjson.dumps(stored))), revision)
 
@@ -480,7 +480,7 @@ _CONDITIONAL_ONLY = frozenset(
 
 
 def unconditional_update(resource: Resource) -> bool:
-    if getattr(resource, "custom", False):
+    if resource.custom:
         return False
     return (resource.group, resource.plural) not in _CONDITIONAL_ONLY
 

@@ -117,7 +117,7 @@ class MutatingAdmissionPolicy(PolicyPlugin):
         for mutation in compiled.mutations:
             made = plain(mutation.expression.run(values(), cost))
             obj = applied(obj, made, resource) if mutation.kind == "ApplyConfiguration" else patched(obj, made)
-        if not getattr(resource, "custom", False):
+        if not resource.custom:
             decoding.check(obj, resource.schema, kind=resource.kind, api_version=resource.api_version, validation="Ignore")
         await versions.set(resource, obj)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -38,15 +38,6 @@ class CustomResource(Resource):
     """A served version of a custom resource. `custom` tells the server's other rooms that objects are unstructured."""
 
     root: Structural
-    list_kind: str
-    custom: bool = True
-    #: sent with every answer of a deprecated version
-    deprecation_warning: str = ""
-    #: no new objects while the definition is being deleted
-    terminating: bool = False
-    scale_paths: ScalePaths | None = None
-    #: other versions' schemas, for managed fields that they wrote
-    schemas: dict[str, Callable[[], Schema]] = field(default_factory=dict)
 
     @cached_property
     def compiled(self) -> Schema:
@@ -107,6 +98,7 @@ def _resource(
         plural=accepted["plural"],
         singular=accepted.get("singular") or kind.lower(),
         list_kind=accepted.get("listKind") or f"{kind}List",
+        custom=True,
         namespaced=namespaced,
         verbs=VERBS,
         short_names=tuple(accepted.get("shortNames") or ()),

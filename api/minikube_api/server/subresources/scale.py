@@ -24,7 +24,7 @@ _GROUP, _VERSION, _KIND = "autoscaling", "v1", "Scale"
 
 
 def shown(resource: Resource, obj: Object) -> Object:
-    paths = getattr(resource, "scale_paths", None)
+    paths = resource.scale_paths
     return scale_of(obj) if paths is None else custom_scale_of(obj, paths)
 
 
@@ -66,7 +66,7 @@ class Scales:
             kind=_KIND,
             load_schema=lambda: builtin.load(_GROUP, _VERSION, _KIND),
             subresources={},
-            **({"custom": False} if hasattr(resource, "custom") else {}),
+            custom=False,
         )
         patch = patching.read(request, as_scale, await request.read_body())
         options: WriteOptions = write_options(request, "PatchOptions", apply=patch.is_apply)
@@ -83,7 +83,7 @@ class Scales:
             asked = asked_revision(scale)
             if asked and str(asked) != obj["metadata"].get("resourceVersion"):
                 raise Conflict.object(write.resource.plural, write.name, write.resource.group)
-            paths = getattr(write.resource, "scale_paths", None)
+            paths = write.resource.scale_paths
             return scaled_object(obj, scale) if paths is None else custom_scaled(obj, scale, paths)
 
         body, _ = await self._writer.change(write, change)

@@ -248,7 +248,7 @@ class MutatingAdmissionWebhook(_Webhooks):
         try:
             if not isinstance(made, dict):
                 raise BadRequest("json: cannot unmarshal into Go value of type map[string]interface {}")
-            if getattr(resource, "custom", False) and not (attributes.subresource and kind == "Scale"):
+            if resource.custom and not (attributes.subresource and kind == "Scale"):
                 from minikube_api.server.crds import bodies
 
                 bodies.clean(made, resource, "Ignore")  # type: ignore[arg-type]
