@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -139,28 +140,35 @@ def minictl(home: Path, *arguments: str, limit: float = 90.0) -> Result:
 
 @contextlib.contextmanager
 def started(name: str, *options: str) -> Iterator[Cluster]:
-    """A cluster with two nodes for the length of the block; whatever happens in it, `down --purge` follows."""
+    """A cluster with two nodes for the length of the block; whatever happens in it, `down --purge` follows.
+
+    Should `down` fail, the directory stays: the journal in it is what a later `down` needs to take everything away.
+    """
     name = f"{name}-{os.getpid()}"
-    with tempfile.TemporaryDirectory(prefix="mkpy-e2e-") as scratch:
-        os.chmod(scratch, 0o755)  # containers of other users read their volumes below it
-        home = Path(scratch)
-        kubeconfig = home / "kubeconfig"
-        environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": scratch,
-            "KUBECONFIG": str(kubeconfig),
-            "KUBECACHEDIR": str(home / "kube-cache"),
-        }
-        try:
-            try:
-                minictl(home, "up", "--name", name, "--listen", "127.0.0.1:0", "--kubeconfig", str(kubeconfig), *options)
-            except CommandFailed as error:
-                for log in sorted((home / name / "logs").glob("*.log")):
-                    error.add_note(f"{log.name}:\n{log.read_text()[-4000:]}")
-                raise
-            yield Cluster(name, home, kubeconfig, environment)
-        finally:
-            minictl(home, "down", "--name", name, "--purge")
+    home = Path(tempfile.mkdtemp(prefix="mkpy-e2e-"))
+    home.chmod(0o755)  # containers of other users read their volumes below it
+    kubeconfig = home / "kubeconfig"
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "KUBECONFIG": str(kubeconfig),
+        "KUBECACHEDIR": str(home / "kube-cache"),
+    }
+    try:
+        _up(home, name, "--kubeconfig", str(kubeconfig), *options)
+        yield Cluster(name, home, kubeconfig, environment)
+    finally:
+        minictl(home, "down", "--name", name, "--purge", limit=180.0)
+        shutil.rmtree(home)
+
+
+def _up(home: Path, name: str, *options: str) -> None:
+    try:
+        minictl(home, "up", "--name", name, "--listen", "127.0.0.1:0", *options)
+    except CommandFailed as error:
+        for log in sorted((home / name / "logs").glob("*.log")):
+            error.add_note(f"{log.name}:\n{log.read_text()[-4000:]}")
+        raise
 
 
 def eventually(claim: Callable[[], Any], limit: float = 20.0, interval: float = 0.05) -> Any:
