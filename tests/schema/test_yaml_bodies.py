@@ -85,3 +85,28 @@ def test_broken_yaml_is_unrecognized():
         "the object provided is unrecognized (must be of type ConfigMap): "
         "yaml: mapping values are not allowed in this context (613a20623a2063)"
     )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"[" * 100_000, b"{a: " * 100_000, b"- " * 100_000, b"? " * 100_000, b"".join(b" " * i + b"a:\n" for i in range(2000))],
+    ids=["flow sequences", "flow mappings", "block sequences", "block keys", "block mappings"],
+)
+def test_deep_documents_are_refused_before_they_are_composed(body: bytes) -> None:
+    with pytest.raises(yaml_bodies.YamlProblem, match=r"max depth|unknown problem|did not find|mapping"):
+        yaml_bodies.load(body)
+
+
+def test_a_document_of_many_brackets_in_text_is_read() -> None:
+    assert yaml_bodies.load(b'a: "' + b"[{" * 5000 + b'"\nb: [' + b"[],{}," * 500 + b"]")[0]["b"][:2] == [[], {}]
+
+
+def test_a_billion_laughs_are_excessive_aliasing() -> None:
+    lines = [b"a: &a [x,x,x,x,x,x,x,x,x]"]
+    lines += [b"%c: &%c [%s]" % (98 + i, 98 + i, b",".join([b"*%c" % (97 + i)] * 9)) for i in range(9)]
+    with pytest.raises(yaml_bodies.YamlProblem, match="excessive aliasing"):
+        yaml_bodies.load(b"\n".join(lines))
+
+
+def test_a_few_aliases_are_read() -> None:
+    assert yaml_bodies.load(b"a: &a {k: [1, 2]}\nb: *a\nc: [*a, *a]")[0]["c"] == [{"k": [1, 2]}] * 2

@@ -24,6 +24,9 @@ _integers = (
 #: numbers to go-yaml, strings to PyYAML: exponents without point or sign, 0o17, 08
 _missed = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)[eE][-+]?[0-9]+|[-+]?0o[0-7_]+|[-+]?0[0-9]*[89][0-9]*")
 _STR = "tag:yaml.org,2002:str"
+#: containers within containers; libyaml and this module recurse, go-yaml stops at 10000
+MAX_DEPTH = 250
+_leading = re.compile(rb"^[ \t?:-]*", re.MULTILINE)
 
 
 class YamlProblem(ValueError):
@@ -36,6 +39,7 @@ def load(body: bytes) -> tuple[Any, list[str]]:
 
     loader_type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
+        _check_depth(body, yaml, loader_type)
         loader = loader_type(body)
         try:
             node = loader.get_node() if loader.check_node() else None
@@ -45,6 +49,21 @@ def load(body: bytes) -> tuple[Any, list[str]]:
         raise YamlProblem(_message(error)) from error
     duplicates: list[str] = []
     return (None if node is None else _Reader(duplicates).value(node)), duplicates
+
+
+def _check_depth(body: bytes, yaml: Any, loader_type: Any) -> None:
+    """Refuse what is nested so deeply that composing it would exhaust the C stack. Most bodies can't be, by their signs alone."""
+    deepest_block = max(len(match) for match in _leading.findall(body))
+    if body.count(b"[") + body.count(b"{") + deepest_block <= MAX_DEPTH:
+        return
+    depth = 0
+    for event in yaml.parse(body, Loader=loader_type):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise YamlProblem(f"yaml: exceeded max depth of {MAX_DEPTH}")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
 
 
 def duplicate_finding(duplicates: list[str]) -> str:
@@ -67,8 +86,24 @@ class _Reader:
     def __init__(self, duplicates: list[str]) -> None:
         self._duplicates = duplicates
         self._open: set[int] = set()
+        self._read: set[int] = set()
+        self._values = self._aliased = self._alias_depth = 0
 
     def value(self, node: Any) -> Any:
+        """An alias gives the node of its anchor again: go-yaml's bound on how much of a document may be that is kept here."""
+        again = id(node) in self._read
+        self._alias_depth += again
+        self._values += 1
+        self._aliased += self._alias_depth > 0
+        if self._aliased > 100 and self._values > 1000 and self._aliased > self._values * _allowed_aliases(self._values):
+            raise YamlProblem("yaml: document contains excessive aliasing")
+        try:
+            return self._value(node)
+        finally:
+            self._alias_depth -= again
+            self._read.add(id(node))
+
+    def _value(self, node: Any) -> Any:
         if node.id == "scalar":
             return scalar(node.value, node.tag, plain=not node.style)
         if id(node) in self._open:
@@ -106,6 +141,14 @@ class _Reader:
         if isinstance(value, bool):
             return "true" if value else "false"
         return "null" if value is None else str(value)
+
+
+def _allowed_aliases(values: int) -> float:
+    """The share of values that may come out of aliases (go-yaml's allowedAliasRatio): 0.99 up to 400,000 values, 0.1 from 4,000,000."""
+    low, high = 400_000, 4_000_000
+    if values <= low:
+        return 0.99
+    return max(0.10, 0.99 - 0.89 * (values - low) / (high - low))
 
 
 def scalar(text: str, tag: str, *, plain: bool) -> Any:

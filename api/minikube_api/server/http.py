@@ -50,6 +50,8 @@ class HttpFrontEnd:
         )
         self._listeners: list[asyncio.Server] = []
         self._changing: set[asyncio.Task[Reply]] = set()
+        #: watches, logs and tunnels that are open
+        self.long_running = 0
 
     async def listen(self, sock: socket.socket, context: ssl.SSLContext | None) -> None:
         loop = asyncio.get_running_loop()
@@ -77,10 +79,14 @@ class HttpFrontEnd:
             reply = await self._serve(request)
         if type(reply) is Answer:
             return await _whole(native, request, reply)
-        if type(reply) is Stream:
-            return await self._stream(native, request, reply)
-        assert isinstance(reply, Tunnel)
-        done = await reply.run(native)
+        self.long_running += 1
+        try:
+            if type(reply) is Stream:
+                return await self._stream(native, request, reply)
+            assert isinstance(reply, Tunnel)
+            done = await reply.run(native)
+        finally:
+            self.long_running -= 1
         return done if isinstance(done, StreamResponse) else _Handed(native)
 
     async def _stream(self, native: BaseRequest, request: Request, reply: Stream) -> StreamResponse:

@@ -46,7 +46,8 @@ class Metrics:
         self.requests: dict[tuple[str, ...], int] = {}
         self.durations: dict[tuple[str, ...], Histogram] = {}
         self.in_flight = {"readOnly": 0, "mutating": 0}
-        self.long_running = 0
+        #: how many watches, logs and tunnels are open over HTTP; the server says where to ask
+        self.long_running: Callable[[], int] = lambda: 0
         self.lag = Histogram(LAG_BUCKETS)
         self.lag_max = 0.0
 
@@ -97,7 +98,7 @@ class Metrics:
             flying.add_metric([kind], number)
         yield flying
         running = GaugeMetricFamily("apiserver_longrunning_requests", "Open watches, logs, tunnels.")
-        running.add_metric([], self.long_running)
+        running.add_metric([], self.long_running())
         yield running
         lag = HistogramMetricFamily("minikube_event_loop_lag_seconds", "How late the event loop woke up.")
         lag.add_metric([], list(self.lag.cumulative()), self.lag.total)

@@ -192,6 +192,7 @@ class Server:
                     await self.access.bootstrap()
                     await Bootstrap(self, config.bootstrap_objects).run()
                 front = self._front = HttpFrontEnd(self.serve, on_error=self._unexpected)
+                self.metrics.long_running = lambda: front.long_running
                 context = self._ssl_context()
                 for listener, sock in sockets:
                     await front.listen(sock, context if listener.tls else None)
