@@ -92,10 +92,6 @@ class AllInOne:
     async def _until_ready(self, plane: ControlPlane, ready: list[Ready]) -> None:
         await asyncio.gather(*(wait() for wait in ready))
         nodes = await nodes_ready(plane.client(ADMIN), self.spec.nodes if self.spec.has("kubelet") else 0)
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 100)
-        gc.enable()
         report = {
             "ready": True,
             "url": plane.url,
@@ -110,6 +106,11 @@ class AllInOne:
         write_state(self.layout.state, report)
         log.info("ready after %.3f s", report["seconds"])
         self.reporter.send(report)
+        # only now: the collection takes as long as a tenth of the start, and nobody needs to wait for it
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 100)
+        gc.enable()
 
 
 async def install_add_ons(spec: ClusterSpec, network: Network | None, admin: Client) -> None:
