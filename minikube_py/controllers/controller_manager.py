@@ -39,6 +39,10 @@ CONTROLLERS: Final[dict[str, str]] = {
     "certificatesigningrequest-approving-controller": "certificates:ApprovingController",
     "certificatesigningrequest-signing-controller": "certificates:SigningController",
     "certificatesigningrequest-cleaner-controller": "certificates:CleanerController",
+    "persistentvolume-binder-controller": "persistent_volumes:PersistentVolumeController",
+    "persistentvolume-protection-controller": "volume_protection:VolumeProtectionController",
+    "persistentvolumeclaim-protection-controller": "volume_protection:ClaimProtectionController",
+    "ephemeral-volume-controller": "volume_protection:EphemeralVolumeController",
     "root-ca-certificate-publisher-controller": "serviceaccounts:RootCAPublisher",
     "garbage-collector-controller": "garbage:GarbageCollector",
     "node-lifecycle-controller": "node_lifecycle:NodeLifecycleController",
@@ -52,7 +56,8 @@ CONTROLLERS: Final[dict[str, str]] = {
 class Options:
     """Seconds for times. `controllers` as kube-controller-manager's flag: names, `*` = all, `-NAME` = not this one.
 
-    `signing_certificate` and `signing_key` (PEM) are the authority that signs CertificateSigningRequests.
+    `signing_certificate` and `signing_key` (PEM) are the authority that signs CertificateSigningRequests. `volumes_directory`: where
+    volumes of the class `standard` are made ("" = not here).
     """
 
     controllers: tuple[str, ...] = ("*",)
@@ -62,6 +67,7 @@ class Options:
     root_ca: str = ""
     signing_certificate: str = ""
     signing_key: str = field(default="", repr=False)
+    volumes_directory: str = ""
     terminated_pod_threshold: int = 12500
 
     def enabled(self) -> list[str]:
