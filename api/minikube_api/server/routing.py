@@ -14,6 +14,8 @@ from minikube_api.server.discovery import Discovery
 from minikube_api.server.health import NOT_FOUND
 from minikube_api.server.negotiation import PLAIN, View, negotiate
 from minikube_api.server.storage import Storage
+from minikube_api.server.websockets import over_websocket, send_events
+from minikube_api.server.websockets import wanted as websocket_wanted
 from minikube_api.server.writing import Writer
 
 #: serves a subresource with a body or a protocol of its own
@@ -123,7 +125,8 @@ class Router:
         if verb == "list":
             return await reading.list_(self.storage, request, resource, view)
         if verb == "watch":
-            return await reading.watch(self.storage, request, resource, view, self.rng)
+            stream = await reading.watch(self.storage, request, resource, view, self.rng)
+            return over_websocket(stream, send_events) if websocket_wanted(request) else stream
         if verb == "create":
             if resource.terminating:
                 raise MethodNotAllowed("create not allowed while custom resource definition is terminating", details={})

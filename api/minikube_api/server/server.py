@@ -46,6 +46,7 @@ from minikube_api.server.metrics import Metrics
 from minikube_api.server.negotiation import JSON, negotiate
 from minikube_api.server.paths import Paths
 from minikube_api.server.routing import Router
+from minikube_api.server.service_addresses import ServiceAddresses
 from minikube_api.server.services import ServiceResolver
 from minikube_api.server.storage import Storage
 from minikube_api.server.subresources import install as install_subresources
@@ -191,6 +192,9 @@ class Server:
                 if config.bootstrap:
                     await self.access.bootstrap()
                     await Bootstrap(self, config.bootstrap_objects).run()
+                    addresses = ServiceAddresses(self)
+                    await addresses.load()
+                    running.append(group.create_task(addresses.run(), name="apiserver-service-addresses"))
                 front = self._front = HttpFrontEnd(self.serve, on_error=self._unexpected)
                 self.metrics.long_running = lambda: front.long_running
                 context = self._ssl_context()

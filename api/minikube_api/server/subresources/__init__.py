@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 def install(server: Server) -> None:
     """Register all handlers of this package. `token` is registered by `server.access`, which holds the keys."""
+    from minikube_api.server.component_statuses import ComponentStatuses
     from minikube_api.server.subresources.kubelet import KubeletStreams
     from minikube_api.server.subresources.proxying import Proxies
 
@@ -40,3 +41,4 @@ def install(server: Server) -> None:
         }
     )
     router.virtual["", "bindings"] = bindings.serve
+    router.virtual["", "componentstatuses"] = ComponentStatuses(server).serve

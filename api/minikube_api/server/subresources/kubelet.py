@@ -21,6 +21,8 @@ from minikube_api.server.context import Object, Reply, Request, Stream, Tunnel
 from minikube_api.server.contract import AdmissionAttributes
 from minikube_api.server.negotiation import View
 from minikube_api.server.tunnels import Target
+from minikube_api.server.websockets import LOG_PROTOCOLS, over_websocket, send_log
+from minikube_api.server.websockets import wanted as websocket_wanted
 
 if TYPE_CHECKING:
     from minikube_api.server.server import Server
@@ -94,7 +96,8 @@ class KubeletStreams:
         wanted = {key: request.query[key] for key in _LOG_OPTIONS if key in request.query}
         info = request.info
         path = f"/containerLogs/{info.namespace}/{info.name}/{container}"
-        return await self._fetch(target, path, wanted)
+        stream = await self._fetch(target, path, wanted)
+        return over_websocket(stream, send_log, LOG_PROTOCOLS) if websocket_wanted(request) else stream
 
     async def _fetch(self, target: Target, path: str, query: dict[str, str]) -> Reply:
         session = aiohttp.ClientSession(
