@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from minikube_api.client.client import Client
+from minikube_api.meta.errors import AlreadyExists
 
 FIELD_MANAGER = "minikube-py"
 DNS_LABELS = {"k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS"}
@@ -70,6 +71,26 @@ def dns_access() -> list[dict[str, Any]]:
             "subjects": [{"kind": "ServiceAccount", "name": "coredns", "namespace": "kube-system"}],
         },
     ]
+
+
+STORAGE_CLASS: dict[str, Any] = {
+    "apiVersion": "storage.k8s.io/v1",
+    "kind": "StorageClass",
+    "metadata": {"name": "standard", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
+    "provisioner": "minikube.dev/local-path",
+    "reclaimPolicy": "Delete",
+    "volumeBindingMode": "WaitForFirstConsumer",
+}
+
+
+async def install_storage_class(admin: Client) -> None:
+    """The default class, provisioned by the controllers. One that is there is left alone: most of its fields can't change anyway, and who
+    took away its being the default meant it.
+    """
+    try:
+        await admin.raw.create("/apis/storage.k8s.io/v1/storageclasses", STORAGE_CLASS)
+    except AlreadyExists:
+        return
 
 
 _PATHS = {

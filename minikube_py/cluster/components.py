@@ -85,10 +85,12 @@ class Components:
 
         authority = self.credentials.authority.pair
         options = Options(
+            node_monitor_grace=self.spec.node_monitor_grace_period,
             cluster_cidr=self.spec.pod_cidr,
             root_ca=authority.certificate.decode(),
             signing_certificate=authority.certificate.decode(),
             signing_key=authority.key.decode(),
+            volumes_directory=str(self.layout.volumes) if self.spec.real_nodes else "",
         )
         manager = ControllerManager(client_for, options)
         manager.prepare()

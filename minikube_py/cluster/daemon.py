@@ -23,6 +23,7 @@ from minikube_py.cluster.control_plane import ControlPlane, start_control_plane
 from minikube_py.cluster.credentials import ADMIN, Credentials
 from minikube_py.cluster.layout import Layout
 from minikube_py.cluster.network import Network
+from minikube_py.cluster.nodes import Nodes
 from minikube_py.cluster.reporting import STARTED_AT, Reporter, write_state
 from minikube_py.cluster.spec import ClusterSpec
 
@@ -87,6 +88,10 @@ class AllInOne:
         """Create the components' tasks; returns what to wait for until they are ready."""
         await install_add_ons(self.spec, self.network, plane.client(ADMIN))
         self.components = Components(self.spec, self.layout, self.credentials, self.network, self.reporter, plane.client)
+        if self.network is not None:
+            self._nodes = Nodes(self.network, self.components, group)
+            group.create_task(self._nodes.run(), name="nodes")
+            return [await self._nodes.start(component, node) for component, node in units(self.spec, self.network)]
         return [await self.components.start(component, node, group) for component, node in units(self.spec, self.network)]
 
     async def _until_ready(self, plane: ControlPlane, ready: list[Ready]) -> None:
@@ -114,7 +119,9 @@ class AllInOne:
 
 
 async def install_add_ons(spec: ClusterSpec, network: Network | None, admin: Client) -> None:
-    """What DNS needs in the API; nothing where it does not run."""
+    """The default storage class where nodes and controllers are real, and what DNS needs in the API where it runs."""
+    if spec.has("controllers") and spec.real_nodes:
+        await addons.install_storage_class(admin)
     if not spec.has("dns") or network is None:
         return
     addresses = {node.name: node.ip for node in network.nodes}

@@ -74,6 +74,11 @@ class Layout:
         """The image store; the nodes of one machine share it."""
         return self.data / "images"
 
+    @property
+    def volumes(self) -> Path:
+        """Volumes of the storage class `standard`, a directory each."""
+        return self.data / "volumes"
+
     def node(self, name: str) -> Path:
         return self.data / "nodes" / name
 
