@@ -100,7 +100,6 @@ def test_role_cannot_be_used_to_escalate(kubectl: Program, robot: str) -> None:
     assert "is attempting to grant RBAC permissions not currently held" in refused.err
 
 
-@pytest.mark.xfail(reason="no certificate controllers yet: approved requests are not signed")
 def test_approved_certificate_makes_a_user(cluster: Cluster, kubectl: Program, namespace: str) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name(

@@ -57,7 +57,6 @@ def test_drain_moves_pods_to_the_other_node(cluster: Cluster, kubectl: Program, 
     assert nodes_of(kubectl) == {cluster.nodes[0]}
 
 
-@pytest.mark.xfail(reason="no disruption controller yet: a PodDisruptionBudget's status is never computed")
 def test_drain_respects_the_budget(kubectl: Program, node: str) -> None:
     kubectl.apply(spread("guarded"))
     kubectl("rollout", "status", "deployment/guarded", "--timeout=30s")

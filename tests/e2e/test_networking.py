@@ -132,7 +132,12 @@ def test_service_follows_readiness_and_refuses_when_nobody_is(kubectl: Program) 
     eventually(lambda: inside(kubectl, "client", REFUSED, "only") == "connected")
     kubectl("exec", "only", "--", "touch", "/tmp/away")
     kubectl("wait", "--for=condition=Ready=False", "pod/only", "--timeout=20s")
-    eventually(lambda: inside(kubectl, "client", REFUSED, "only") == "ConnectionRefusedError")
+
+    def refused() -> bool:
+        assert inside(kubectl, "client", REFUSED, "only") == "ConnectionRefusedError"
+        return True
+
+    eventually(refused)
     endpoint_slices = kubectl("get", "endpointslices", "-l", "kubernetes.io/service-name=only", "-o", "json").json["items"]
     assert [e["conditions"]["ready"] for s in endpoint_slices for e in s["endpoints"]] == [False]
 
