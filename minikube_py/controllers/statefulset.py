@@ -71,6 +71,7 @@ class StatefulSetController(Controller):
         now = self.clock.time()
         plan = statefulset_plan.plan(owner, listed, current, update.metadata.name, now)
         by_name = {r.metadata.name: r for r in (*revisions, update)}
+        await self._retain(owner, listed)
         try:
             for pod in plan.delete:
                 await self._delete(owner, pod)
@@ -117,6 +118,18 @@ class StatefulSetController(Controller):
             self.recorder.event(owner, "Warning", "FailedCreate", f"{what} failed error: {error}")
             raise
         self.recorder.event(owner, "Normal", "SuccessfulCreate", f"{what} success")
+
+    async def _retain(self, owner: StatefulSet, listed: list[Pod]) -> None:
+        """Give the pods' claims the owners that the retention policy asks for, before any of the pods is deleted."""
+        for pod in listed:
+            ordinal = statefulset_plan.ordinal_of(owner, pod)
+            for template in owner.spec.volumeClaimTemplates if ordinal is not None else ():
+                claim = self._claims.get(owner.metadata.namespace, claim_name(owner, template, ordinal))
+                if claim is None:
+                    continue
+                wanted = statefulset_plan.claim_owners(owner, pod, claim.metadata.ownerReferences)
+                if wanted != claim.metadata.ownerReferences:
+                    await self.client.update(replace(claim, metadata=replace(claim.metadata, ownerReferences=wanted)))
 
     async def _delete(self, owner: StatefulSet, pod: Pod) -> None:
         meta = pod.metadata

@@ -14,7 +14,9 @@ from msgspec.structs import replace
 
 from minikube_api.schema.typed.apps_v1 import StatefulSet, StatefulSetStatus
 from minikube_api.schema.typed.core_v1 import Pod
+from minikube_api.schema.typed.meta_v1 import OwnerReference
 from minikube_py.controllers import pods
+from minikube_py.controllers.rollout import resolve
 
 REVISION_LABEL: Final = "controller-revision-hash"
 
@@ -49,6 +51,35 @@ def is_rolling(owner: StatefulSet) -> bool:
 def partition(owner: StatefulSet) -> int:
     rolling = owner.spec.updateStrategy.rollingUpdate
     return (rolling.partition or 0) if rolling is not None else 0
+
+
+def max_unavailable(owner: StatefulSet) -> int:
+    """Pods that an update may take away at a time, at least one."""
+    rolling = owner.spec.updateStrategy.rollingUpdate
+    stated = rolling.maxUnavailable if rolling is not None else None
+    return max(1, resolve(1 if stated is None else stated, len(ordinals(owner)), round_up=True))
+
+
+def claim_owners(owner: StatefulSet, pod: Pod, references: tuple[OwnerReference, ...]) -> tuple[OwnerReference, ...]:
+    """The owners of the claims of a pod by persistentVolumeClaimRetentionPolicy (KEP-1847): garbage collection does the rest.
+
+    The set owns them when they go with it; the pod, when it is one too many and they go with it. References of others stay.
+    """
+    policy = owner.spec.persistentVolumeClaimRetentionPolicy
+    with_set = policy is not None and policy.whenDeleted == "Delete"
+    is_surplus = ordinal_of(owner, pod) not in ordinals(owner)
+    with_pod = policy is not None and policy.whenScaled == "Delete" and is_surplus
+    kept = [r for r in references if r.uid != owner.metadata.uid and not (r.kind == "Pod" and r.name == pod.metadata.name)]
+    if with_pod:
+        kept.append(OwnerReference(apiVersion="v1", kind="Pod", name=pod.metadata.name, uid=pod.metadata.uid))
+    elif with_set:
+        meta = owner.metadata
+        kept.append(OwnerReference(apiVersion="apps/v1", kind="StatefulSet", name=meta.name, uid=meta.uid))
+    return references if set(map(_identity, kept)) == set(map(_identity, references)) else tuple(kept)
+
+
+def _identity(reference: OwnerReference) -> tuple[str, str]:
+    return reference.kind, reference.uid
 
 
 def revision_for(owner: StatefulSet, ordinal: int, current: str, update: str) -> str:
@@ -88,7 +119,22 @@ def plan(owner: StatefulSet, listed: Iterable[Pod], current: str, update: str, n
 
 
 def _update(owner: StatefulSet, by_ordinal: dict[int, Pod], wanted: range, update: str, minimum: int, now: float) -> Plan:
-    """The highest pod that has not the new revision goes, when all above it are well again."""
+    """The highest pod that has not the new revision goes, when all above it are well again; with maxUnavailable above one (KEP-961)
+    as many as may be unavailable.
+    """
+    limit = max_unavailable(owner)
+    if limit > 1:
+        away = sum(
+            p.metadata.deletionTimestamp is not None or not pods.is_available(p, minimum, now) for p in by_ordinal.values()
+        )
+        old = [
+            by_ordinal[ordinal]
+            for ordinal in reversed(wanted)
+            if ordinal >= wanted.start + partition(owner)
+            and by_ordinal[ordinal].metadata.deletionTimestamp is None
+            and by_ordinal[ordinal].metadata.labels.get(REVISION_LABEL) != update
+        ]
+        return Plan(delete=old[: max(0, limit - away)])
     for ordinal in reversed(wanted):
         if ordinal < wanted.start + partition(owner):
             break

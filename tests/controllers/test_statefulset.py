@@ -2,8 +2,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from minikube_api.schema.typed.apps_v1 import ControllerRevision, StatefulSet
+from msgspec.structs import replace
+
+from minikube_api.schema.typed.apps_v1 import (
+    ControllerRevision,
+    RollingUpdateStatefulSetStrategy,
+    StatefulSet,
+    StatefulSetUpdateStrategy,
+)
 from minikube_api.schema.typed.core_v1 import PersistentVolumeClaim, Pod
+from minikube_py.controllers import statefulset_plan
 
 
 async def create(w, replicas: int = 3, **spec: Any) -> None:
@@ -175,3 +183,53 @@ async def test_each_pod_has_its_own_claim_which_outlives_it(world):
 
         await w.until(one)
         assert len((await w.client.list(PersistentVolumeClaim, namespace="default")).items) == 2
+
+
+CLAIM = {
+    "metadata": {"name": "data"},
+    "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+}
+
+
+async def claim_owners(w) -> dict[str, list[str]]:
+    listed = (await w.client.list(PersistentVolumeClaim, namespace="default")).items
+    return {c.metadata.name: [f"{r.kind}/{r.name}" for r in c.metadata.ownerReferences] for c in listed}
+
+
+async def test_claims_that_go_with_the_set_are_owned_by_it(world):
+    async with world("statefulset-controller") as w:
+        policy = {"whenDeleted": "Delete", "whenScaled": "Retain"}
+        await create(w, replicas=1, volumeClaimTemplates=[CLAIM], persistentVolumeClaimRetentionPolicy=policy)
+        await w.until(lambda: _ready(w, 1))
+        await w.quiet()
+        assert await claim_owners(w) == {"data-db-0": ["StatefulSet/db"]}
+        policy = {"persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain"}}
+        await w.client.patch(StatefulSet, "db", {"spec": policy}, namespace="default")
+        await w.quiet()
+        assert await claim_owners(w) == {"data-db-0": []}
+
+
+async def test_claims_of_pods_that_are_scaled_away_go_with_them(world):
+    async with world("statefulset-controller", "garbage-collector-controller") as w:
+        policy = {"whenDeleted": "Retain", "whenScaled": "Delete"}
+        await create(w, replicas=2, volumeClaimTemplates=[CLAIM], persistentVolumeClaimRetentionPolicy=policy)
+        await w.until(lambda: _ready(w, 2))
+        await w.client.patch(StatefulSet, "db", {"spec": {"replicas": 1}}, namespace="default")
+
+        async def collected() -> bool:
+            await w.run_pods()
+            return await claim_owners(w) == {"data-db-0": []}
+
+        await w.until(collected, seconds=10)
+
+
+async def test_an_update_takes_away_as_many_as_may_be_unavailable(world):
+    async with world("statefulset-controller") as w:
+        await create(w, updateStrategy={"type": "RollingUpdate", "rollingUpdate": {"partition": 0}})
+        await w.until(lambda: _ready(w, 3))
+        found = await get(w)
+        spec = replace(
+            found.spec, updateStrategy=StatefulSetUpdateStrategy(rollingUpdate=RollingUpdateStatefulSetStrategy(maxUnavailable=2))
+        )
+        doomed = statefulset_plan.plan(replace(found, spec=spec), await w.pods(), "old", "new", w.clock.time()).delete
+        assert [p.metadata.name for p in doomed] == ["db-2", "db-1"]
