@@ -1,6 +1,7 @@
 """The API server: the stages every request passes, on one screen (`Server.serve`), and the start and stop order.
 
-    limit and time-out -> authenticate -> audit -> impersonate -> authorize -> route (write, read, subresource, path)
+    limit and time-out -> authenticate -> audit -> impersonate -> priority and fairness -> authorize
+        -> aggregated API servers, or route (write, read, subresource, path)
 
 In-process components enter at the same place as HTTP with an identity that is given (`Server.transport`).
 """
