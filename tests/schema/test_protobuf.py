@@ -107,7 +107,7 @@ def test_lists_of_strings_inside_maps_are_unwrapped():
 def test_schemas_of_custom_resource_definitions_are_read():
     items = text(1, text(5, "string"))
     extra = integer(1, 1)
-    minimum = varint(10 << 3 | 1) + struct.pack("<d", 1.5)
+    minimum = varint(11 << 3 | 1) + struct.pack("<d", 1.5)
     props = text(5, "object") + text(24, items) + text(30, extra) + text(8, text(1, b'{"a":[1]}')) + minimum
     version = text(1, "v1") + integer(2, 1) + text(4, text(1, props))
     spec = text(1, "example.com") + text(7, version)
@@ -116,6 +116,7 @@ def test_schemas_of_custom_resource_definitions_are_read():
     assert schema["items"] == {"type": "string"}
     assert schema["additionalProperties"] is True
     assert schema["default"] == {"a": [1]}
+    assert schema["minimum"] == 1.5
 
 
 def test_json_inside_an_envelope_is_taken():
@@ -134,6 +135,13 @@ def test_numbers_of_fields_that_came_later_are_skipped():
         pytest.param(b'{"kind":"Pod"}', "provided data does not appear to be a protobuf message", id="no envelope"),
         pytest.param(b"k8s\0\x0a\x7fabc", "unexpected EOF", id="cut"),
         pytest.param(b"k8s\0\x80", "unexpected EOF", id="cut number"),
+        pytest.param(b"k8s\0" + integer(2, 5), "wrong wireType", id="a number for the message"),
+        pytest.param(envelope("v1", "ConfigMap", integer(1, 5)), "wrong wireType", id="a number for a message"),
+        pytest.param(envelope("v1", "ConfigMap", text(1, integer(1, 5))), "wrong wireType", id="a number for a text"),
+        pytest.param(envelope("v1", "ConfigMap", text(4, b"\x01")), "wrong wireType", id="bytes for a boolean"),
+        pytest.param(envelope("v1", "ConfigMap", text(1, text(1, b"\xff"))), "invalid UTF-8", id="a text that is none"),
+        pytest.param(envelope("v1", "ConfigMap", b"{", "application/json"), "invalid JSON", id="cut JSON"),
+        pytest.param(envelope("v1", "ConfigMap", b"[]", "application/json"), "no object", id="JSON but no object"),
         pytest.param(envelope("v1", "Nothing", b""), 'no kind "Nothing" is registered', id="unknown kind"),
     ],
 )

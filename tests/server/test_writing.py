@@ -201,3 +201,16 @@ async def test_bad_create_options_are_invalid(api: Api, query: str, words: str) 
     assert (status, tree["details"]["kind"]) == (422, "CreateOptions")
     assert words in tree["message"]
     assert (await api("GET", f"{MAPS}/a"))[0] == 404
+
+
+@pytest.mark.parametrize("kind", ["merge", "strategic-merge"])
+async def test_bytes_that_are_no_text_are_replaced_in_patches_as_go_replaces_them(api, kind) -> None:
+    await api.ok("POST", MAPS, {"metadata": {"name": "a"}})
+    done = await api.patch(f"{MAPS}/a", b'{"data":{"a":"\xe2."}}', f"application/{kind}-patch+json")
+    assert done["data"] == {"a": "\ufffd."}
+
+
+async def test_an_applied_object_whose_metadata_is_no_object_is_refused(api) -> None:
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": "text"}
+    status, refused = await api("PATCH", f"{MAPS}/a?fieldManager=me", body, kind="application/apply-patch+yaml")
+    assert status in (400, 500) and "panic" not in refused["message"], refused

@@ -8,6 +8,7 @@ Source: protobuf's encoding guide; apimachinery's `runtime.Unknown` and the `.pr
 from __future__ import annotations
 
 import base64
+import math
 import struct
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -38,9 +39,16 @@ def decode(body: bytes) -> dict[str, Any]:
     if body[:4] != PREFIX:
         raise WireProblem("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]")
     try:
-        return _envelope(body[4:])
-    except (IndexError, struct.error, UnicodeDecodeError) as error:
+        tree = _envelope(body[4:])
+    except (IndexError, struct.error) as error:
         raise WireProblem("unexpected EOF") from error
+    except UnicodeDecodeError as error:
+        raise WireProblem("string field contains invalid UTF-8") from error
+    except orjson.JSONDecodeError as error:
+        raise WireProblem(f"invalid JSON in the message: {error}") from error
+    if not isinstance(tree, dict):
+        raise WireProblem("the message holds no object")
+    return tree
 
 
 def _envelope(data: bytes) -> dict[str, Any]:
@@ -48,11 +56,11 @@ def _envelope(data: bytes) -> dict[str, Any]:
     raw, content_type = b"", ""
     for number, _, value in _wire(data):
         if number == 1:
-            about = {("apiVersion" if n == 1 else "kind"): v.decode() for n, _, v in _wire(value) if n in (1, 2)}
+            about = {("apiVersion" if n == 1 else "kind"): _text(v) for n, _, v in _wire(_bytes(value)) if n in (1, 2)}
         elif number == 2:
-            raw = value
+            raw = _bytes(value)
         elif number == 4:
-            content_type = value.decode()
+            content_type = _text(value)
     if content_type == "application/json":
         return orjson.loads(raw)
     api_version, kind = about.get("apiVersion", ""), about.get("kind", "")
@@ -69,8 +77,26 @@ def _message_of(api_version: str, kind: str) -> str:
     raise WireProblem(f'no kind "{kind}" is registered for version "{api_version}"')
 
 
+def _bytes(value: Any) -> bytes:
+    """A value that must be of the wire type LENGTH, as Go's generated code has it."""
+    if type(value) is not bytes:
+        raise WireProblem("proto: wrong wireType = 0")
+    return value
+
+
+def _text(value: Any) -> str:
+    return _bytes(value).decode()
+
+
+def _number(value: Any) -> int:
+    if type(value) is not int:
+        raise WireProblem("proto: wrong wireType = 2")
+    return value
+
+
 def _wire(data: bytes) -> Iterator[tuple[int, int, Any]]:
     """(field number, wire type, value) of a message; the value is an int or bytes."""
+    data = _bytes(data)
     at, end = 0, len(data)
     while at < end:
         key, at = _varint(data, at)
@@ -136,7 +162,7 @@ def _message(name: str) -> Reader:
                 tree[field] = reader(value)
             elif shape == "[]":
                 found = tree.setdefault(field, [])
-                if wire == _LENGTH and reader in (_signed, _unsigned, bool):
+                if wire == _LENGTH and reader in (_signed, _unsigned, _bool):
                     found.extend(reader(part) for part in _packed(value))
                 else:
                     found.append(reader(value))
@@ -168,7 +194,7 @@ def _entry(data: bytes, reader: Reader) -> tuple[str, Any]:
     key, value = "", None
     for number, _, part in _wire(data):
         if number == 1:
-            key = part.decode()
+            key = _text(part)
         elif number == 2:
             value = reader(part)
     return key, value
@@ -182,21 +208,29 @@ def _packed(data: bytes) -> Iterator[int]:
 
 
 def _signed(value: int) -> int:
+    value = _number(value)
     return value - (1 << 64) if value >> 63 else value
 
 
 def _unsigned(value: int) -> int:
-    return value
+    return _number(value)
+
+
+def _bool(value: int) -> bool:
+    return bool(_number(value))
 
 
 def _double(value: bytes) -> float:
-    return struct.unpack("<d", value)[0]
+    number = struct.unpack("<d", _bytes(value))[0]
+    if not math.isfinite(number):
+        raise WireProblem("a number that JSON does not have")
+    return number
 
 
 _SCALARS: dict[str, Callable[[Any], Any]] = {
-    "string": bytes.decode,
-    "bytes": lambda value: base64.b64encode(value).decode(),
-    "bool": bool,
+    "string": _text,
+    "bytes": lambda value: base64.b64encode(_bytes(value)).decode(),
+    "bool": _bool,
     "int": _signed,
     "uint": _unsigned,
     "double": _double,
@@ -204,7 +238,7 @@ _SCALARS: dict[str, Callable[[Any], Any]] = {
 
 
 def _items(data: bytes) -> list[str]:
-    return [value.decode() for number, _, value in _wire(data) if number == 1]
+    return [_text(value) for number, _, value in _wire(data) if number == 1]
 
 
 def _parts(data: bytes) -> dict[int, Any]:
@@ -218,20 +252,20 @@ def _time(data: bytes) -> str | None:
 
 def _micro_time(data: bytes) -> str | None:
     parts = _parts(data)
-    return times.format_micro(_signed(parts.get(1, 0)) + parts.get(2, 0) // 1000 / 1_000_000) if data else None
+    return times.format_micro(_signed(parts.get(1, 0)) + _number(parts.get(2, 0)) // 1000 / 1_000_000) if data else None
 
 
 def _quantity(data: bytes) -> str:
-    return _parts(data).get(1, b"0").decode()
+    return _text(_parts(data).get(1, b"0"))
 
 
 def _int_or_string(data: bytes) -> int | str:
     parts = _parts(data)
-    return parts.get(3, b"").decode() if parts.get(1, 0) == 1 else _signed(parts.get(2, 0))
+    return _text(parts.get(3, b"")) if parts.get(1, 0) == 1 else _signed(parts.get(2, 0))
 
 
 def _raw(data: bytes) -> Any:
-    raw = _parts(data).get(1, b"")
+    raw = _bytes(_parts(data).get(1, b""))
     try:
         return orjson.loads(raw) if raw else None
     except orjson.JSONDecodeError as error:
@@ -255,7 +289,7 @@ def _props_or_bool(data: bytes) -> Any:
 
 def _props_or_strings(data: bytes) -> Any:
     parts = _parts(data)
-    return _props(parts[1]) if 1 in parts else [v.decode() for number, _, v in _wire(data) if number == 2]
+    return _props(parts[1]) if 1 in parts else [_text(v) for number, _, v in _wire(data) if number == 2]
 
 
 _OWN: dict[str, Reader] = {

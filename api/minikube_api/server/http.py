@@ -14,12 +14,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 from urllib.parse import unquote
 
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
+from aiohttp.web_protocol import RequestPayloadError
 from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import Response, StreamResponse
 from aiohttp.web_server import Server as WebServer
 
-from minikube_api.meta.errors import RequestEntityTooLarge
+from minikube_api.meta.errors import BadRequest, RequestEntityTooLarge
 from minikube_api.server.context import Answer, Reply, Request, Stream, Tunnel, parse_info, parse_query
 
 #: bytes; kube-apiserver's MaxRequestBodyBytes
@@ -140,6 +142,8 @@ def _request(native: BaseRequest) -> Request:
             return await native.read()
         except HTTPRequestEntityTooLarge:
             raise RequestEntityTooLarge(f"Request entity too large: limit is {BODY_LIMIT}") from None
+        except (ConnectionError, RequestPayloadError, HttpProcessingError) as error:
+            raise BadRequest("unexpected EOF") from error  # the body ended too soon, or is not what its headers say
 
     certificate = None
     transport = native.transport

@@ -33,10 +33,10 @@ def read(request: Request, resource: Resource, body: bytes) -> Patch:
     if patch_type == "apply":
         return Patch(patch_type, _apply_body(body))
     try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        document = decoding.parse_json(body)
+    except syntax.SyntaxProblem as problem:
         prefix = "" if patch_type == "strategic" else "error decoding patch: "
-        raise BadRequest(prefix + syntax.problem(body)) from None
+        raise BadRequest(f"{prefix}{problem}") from None
     if patch_type == "json":
         patches.check_operations(document)
     elif not isinstance(document, dict):
@@ -134,7 +134,7 @@ class Patch:
     def new_object(self, resource: Resource, options: WriteOptions, context: WriteContext, manager: str) -> Object:
         """What apply makes of nothing."""
         meta = self.document.get("metadata")
-        if not isinstance(meta, dict) or not meta.get("name"):
+        if meta is None or (isinstance(meta, dict) and not meta.get("name")):
             self.document["metadata"] = {**(meta or {}), "name": context.name}
         return self._apply(None, resource, options, context, manager)
 
