@@ -98,7 +98,7 @@ async def in_one_process(options: argparse.Namespace) -> list[Result]:
     lateness = Lateness()
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
+    gc.set_threshold(10_000, 5, 1000)
     running = asyncio.create_task(scheduler.run(), name="scheduler")
     await scheduler.ready.wait()
     watching = asyncio.create_task(lateness.watch(), name="lateness")

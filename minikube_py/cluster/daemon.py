@@ -114,7 +114,7 @@ class AllInOne:
         # only now: the collection takes as long as a tenth of the start, and nobody needs to wait for it
         gc.collect()
         gc.freeze()
-        gc.set_threshold(50_000, 20, 100)
+        gc.set_threshold(10_000, 5, 1000)
         gc.enable()
 
 
