@@ -123,7 +123,9 @@ class StatefulSetController(Controller):
         """Give the pods' claims the owners that the retention policy asks for, before any of the pods is deleted."""
         for pod in listed:
             ordinal = statefulset_plan.ordinal_of(owner, pod)
-            for template in owner.spec.volumeClaimTemplates if ordinal is not None else ():
+            if ordinal is None:
+                continue
+            for template in owner.spec.volumeClaimTemplates:
                 claim = self._claims.get(owner.metadata.namespace, claim_name(owner, template, ordinal))
                 if claim is None:
                     continue
