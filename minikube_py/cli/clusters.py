@@ -108,6 +108,13 @@ _DEFAULT = ClusterSpec()
     show_default=False,
     help="An audit.k8s.io/v1 Policy for --audit-log [default: everything at level Metadata].",
 )
+@_option(
+    "--node-monitor-grace-period",
+    default=_DEFAULT.node_monitor_grace_period,
+    type=float,
+    metavar="SECONDS",
+    help="How long a node may be silent before it counts as not ready; kubelets report four times as often.",
+)
 @_option("--foreground", is_flag=True, show_default=False, help="Stay here and log to the terminal; Ctrl-C ends the cluster.")
 @_option("--separate", is_flag=True, show_default=False, help="Run every component as a process of its own, over HTTPS.")
 @_option("--timeout", default=60.0, metavar="SECONDS", help="How long to wait until it is ready.")

@@ -21,11 +21,13 @@ from minikube_agents.proxy.proxy import Options as ProxyOptions
 from minikube_agents.proxy.proxy import Proxy
 from minikube_agents.runtime.images import ImageStore
 from minikube_agents.runtime.process import ProcessRuntime
+from minikube_agents.shim.client import ShimError
 from minikube_api.client.client import Client
 from minikube_py.cluster.credentials import DNS, PROXY, Credentials, Identity, node_identity
 from minikube_py.cluster.layout import Layout
 from minikube_py.cluster.network import DNS_PORT, KUBELET_PORT, Network
 from minikube_py.cluster.reporting import Reporter
+from minikube_py.cluster.severing import SeveredTransport
 from minikube_py.cluster.spec import ClusterSpec
 
 Ready = Callable[[], Awaitable[Any]]
@@ -49,6 +51,12 @@ class Agents:
         self.client = client
         self.host_dns = ""
 
+    def _client(self, identity: Identity, node: str) -> Client:
+        """A client of something that runs on a node: as far from the API server as the node's cable makes it."""
+        client = self.client(identity)
+        agent = identity.user.rpartition(":")[2]
+        return Client(SeveredTransport(client.transport, self.network.cables.pulled(node), node), user_agent=agent)
+
     # kubelet
 
     async def kubelet(self, name: str, group: asyncio.TaskGroup) -> Ready:
@@ -64,11 +72,14 @@ class Agents:
             memory_root=memory_root(self.layout, name),
             listen_fd=listener.detach(),
             listen_port=KUBELET_PORT,
+            lease_seconds=max(1, round(self.spec.node_monitor_grace_period)),
+            lease_interval=self.spec.node_monitor_grace_period / 4,
+            status_interval=self.spec.node_monitor_grace_period / 4,
             tls=server_tls(*files, self.credentials.path("ca")),
             cluster_dns=(self.spec.dns_ip,) if self.spec.has("dns") else (),
         )
         runtime = ProcessRuntime(node.shim_path, ImageStore(str(self.layout.images)))
-        kubelet = Kubelet(self.client(node_identity(name)), runtime, options)
+        kubelet = Kubelet(self._client(node_identity(name), name), runtime, options)
         group.create_task(kubelet.run(), name=f"kubelet {name}")
         return kubelet.started.wait
 
@@ -93,7 +104,7 @@ class Agents:
         return all_ready
 
     def _run_proxy(self, node: str, backend: Backend, group: asyncio.TaskGroup) -> Ready:
-        proxy = Proxy(self.client(PROXY), backend, ProxyOptions(node=node))
+        proxy = Proxy(self._client(PROXY, node) if node else self.client(PROXY), backend, ProxyOptions(node=node))
         group.create_task(proxy.run(), name=f"proxy {node or 'host'}")
         return proxy.ready.wait
 
@@ -106,7 +117,10 @@ class Agents:
         table = PROXY_TABLE if node else host_table(self.spec.name)
 
         async def run(argv: list[str], stdin: bytes) -> tuple[int, bytes, bytes]:
-            done = await self.network.cluster.run(argv, stdin.decode(), node=node)
+            try:
+                done = await self.network.cluster.run(argv, stdin.decode(), node=node)
+            except ShimError as error:  # the node is lost; it comes back with a proxy of its own
+                return 1, b"", str(error).encode()
             return done.code, done.stdout.encode(), done.stderr.encode()
 
         return NftBackend(run, table=table, pod_cidr=self.spec.pod_cidr, node_ports=bool(node))
@@ -147,7 +161,8 @@ class Agents:
             for kind in kinds
         ]
         sockets = await asyncio.gather(*opening)
-        udp = await forwarding.host_listen("127.0.0.1", 0, "udp")
+        port = int(self.host_dns.rpartition(":")[2] or 0)
+        udp = await forwarding.host_listen("127.0.0.1", port, "udp")
         self.host_dns = f"127.0.0.1:{udp.getsockname()[1]}"
         return [*sockets, udp]
 

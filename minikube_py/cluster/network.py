@@ -17,9 +17,12 @@ from minikube_agents.network.starting import NetworkError, Started
 from minikube_agents.shim import journal
 from minikube_py.cluster.layout import Layout
 from minikube_py.cluster.reporting import Reporter
+from minikube_py.cluster.severing import Cables
 from minikube_py.cluster.spec import ClusterSpec
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from minikube_agents.network.cluster import ClusterNetwork, NodeNetwork
 
 API_PORT = 6443
@@ -107,6 +110,7 @@ class Network:
         self.control_plane = (started.gateway, API_PORT)
         self.nodes: list[NodeNetwork] = []
         self.egress = ""
+        self.cables = Cables()
         self._cluster: ClusterNetwork | None = None
 
     @staticmethod
@@ -144,6 +148,22 @@ class Network:
         self.egress = egress.way
         if not egress.way:
             reporter.warn(egress.reason)
+
+    async def follow(self) -> AsyncIterator[str]:
+        """Keep `cables` as they are; yields the names of nodes whose shim died. Raises NetworkError when the network is gone."""
+        async for change in self.cluster.changes():
+            if change.kind == "lost":
+                yield change.node
+            else:
+                self.cables.note(change.node, up=change.kind == "plugged")
+        raise NetworkError("the cluster's network is gone: its shim ended")
+
+    async def restore(self, name: str) -> None:
+        """A lost node again, with the addresses it had."""
+        index = next(node.index for node in self.nodes if node.name == name)
+        node = await self.cluster.add_node(name, index)
+        self.nodes = [node if n.name == name else n for n in self.nodes]
+        self.cables.note(name, up=True)
 
     async def api_listener(self) -> socket.socket:
         """A listener of the API server where pods reach it."""

@@ -44,6 +44,7 @@ class ClusterSpec:
     pod_cidr: str = ""
     service_cidr: str = ""
     audit_log: str = ""
+    node_monitor_grace_period: float = 40.0
     audit_policy: str = ""
     separate: bool = False
 
@@ -64,6 +65,8 @@ class ClusterSpec:
             raise SpecError(f"--components {','.join(unknown) or 'is empty'}: known are {', '.join(COMPONENTS)}")
         if "apiserver" not in self.components:
             raise SpecError("--components: apiserver must be among them")
+        if not 1 <= self.node_monitor_grace_period <= 3600:
+            raise SpecError(f"--node-monitor-grace-period {self.node_monitor_grace_period:g}: must be between 1 and 3600 seconds")
         if not 0 <= self.nodes <= 10_000:
             raise SpecError(f"--nodes {self.nodes}: must be between 0 and 10000")
         if self.runtime != "hollow" and self.nodes > 200:

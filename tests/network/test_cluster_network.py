@@ -87,12 +87,12 @@ async def test_a_node_whose_shim_died_comes_back_and_tells_of_its_containers() -
         pid = (await runtime.container_status(container)).pid
         network = await cluster.ClusterNetwork.connect(machine.directory)
         stopped = asyncio.ensure_future(_first_stopped(runtime))
-        lost = network.lost_nodes()
+        lost = network.changes()
         told = asyncio.ensure_future(anext(lost))
         await asyncio.sleep(0)
         await network.nodes()
         os.kill(machine.nodes["n1"].shim_pid, 9)
-        assert await told == "n1"
+        assert await told == cluster.Change("n1", "lost")
         again = await network.add_node("n1", 1)
         assert again.shim_path == machine.nodes["n1"].shim_path
         assert await stopped == sandbox

@@ -93,12 +93,15 @@ class NodeReporter:
         return node
 
     async def report(self, *, force: bool = False) -> bool:
-        """Tells the status if it changed (heartbeats apart) or if `force`. True when it was written."""
-        before = {c["type"]: c for c in (self._told or {}).get("conditions", ())}
+        """Tells the status if it changed (heartbeats apart), if others made the node Unknown meanwhile, or if `force`.
+        True when it was written."""
+        kept = (await self._client.raw.get(self._path))["status"] if self._follow else self._told or {}
+        before = {c["type"]: c for c in kept.get("conditions", ())}
         status = await self._make_status(before)
         if self._follow:
-            add_advertised(status, (await self._client.raw.get(self._path))["status"])
-        if not force and self._told is not None and _steady(status) == _steady(self._told):
+            add_advertised(status, kept)
+        as_told = all(before.get(c["type"], {}).get("status") == c["status"] for c in status["conditions"])
+        if not force and as_told and self._told is not None and _steady(status) == _steady(self._told):
             return False
         await self._write(status)
         return True

@@ -33,6 +33,12 @@ class NodeNetwork:
     shim_pid: int
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    node: str
+    kind: Literal["lost", "plugged", "unplugged"]
+
+
 class ClusterNetwork:
     def __init__(self, started: Started, shim: ShimClient) -> None:
         self.started = started
@@ -109,11 +115,23 @@ class ClusterNetwork:
         """Run a program, such as nft, in the cluster's or a node's network namespace."""
         return await self.shim.run(argv, stdin, **({"name": node} if node else {}))
 
-    async def lost_nodes(self) -> AsyncIterator[str]:
-        """Names of nodes whose shim died; add them again to have them back. Ends when the network does."""
-        async for event in self.shim.events():
-            if event["type"] == "node-lost":
-                yield event["name"]
+    async def changes(self) -> AsyncIterator[Change]:
+        """What becomes of nodes, first those that are unplugged already. A lost node's shim died: add it again to have it back.
+        Ends when the network does."""
+        events = self.shim.events()
+        following = asyncio.ensure_future(anext(events, None))
+        try:
+            for name, node in (await self.shim.call("nodes"))["nodes"].items():
+                if not node["up"]:
+                    yield Change(name, "unplugged")
+            while (event := await following) is not None:
+                following = asyncio.ensure_future(anext(events, None))
+                if event["type"] == "node-lost":
+                    yield Change(event["name"], "lost")
+                elif event["type"] == "node-plug":
+                    yield Change(event["name"], "plugged" if event["up"] else "unplugged")
+        finally:
+            following.cancel()
 
     async def open_egress(self) -> egress.Egress:
         """Give pods a way out. Safe to repeat; what it makes is in the journal."""

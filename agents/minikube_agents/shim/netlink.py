@@ -83,6 +83,7 @@ def add_veth(
     peer_ns: int,
     index: int = 0,
     peer_index: int = 0,
+    peer_mac: bytes = b"",
     mtu: int = 0,
     master: int = 0,
 ) -> Message:
@@ -90,6 +91,8 @@ def add_veth(
     Indexes of our choice save asking for them afterwards; the kernel takes `peer_index` only together with `index`."""
     other = _ifinfo(peer_index, None) + _text(_IFLA_IFNAME, peer) + _number(_IFLA_NET_NS_FD, peer_ns)
     mine = _ifinfo(index, True) + _text(_IFLA_IFNAME, name)
+    if peer_mac:
+        other += _attribute(_IFLA_ADDRESS, peer_mac)
     if mtu:
         mine += _number(_IFLA_MTU, mtu)
         other += _number(_IFLA_MTU, mtu)

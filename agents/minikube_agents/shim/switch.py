@@ -40,6 +40,8 @@ class Node:
         self.pod_cidr = pod_cidr
         self.net = net
         self.route = route
+        #: whether its cable is in
+        self.up = True
 
 
 def _own_net() -> int:
@@ -151,6 +153,8 @@ class SwitchServer(Server):
                 peer_ns=net,
                 index=port,
                 peer_index=NODE_INTERFACE_INDEX,
+                # always the same: a node that comes back is found by who has its old address in the neighbour table
+                peer_mac=b"\x02mkp" + index.to_bytes(2, "big"),
                 mtu=config["mtu"],
                 master=_BRIDGE_INDEX,
             )
@@ -213,7 +217,9 @@ class SwitchServer(Server):
     def op_plug(self, call: Call) -> dict[str, Any]:
         """Take the node's cable out or put it in."""
         node = self._node(call)
-        self._switch.apply(netlink.set_link(_FIRST_PORT + node.index, up=call.request["up"]))
+        node.up = call.request["up"]
+        self._switch.apply(netlink.set_link(_FIRST_PORT + node.index, up=node.up))
+        self.publish({"type": "node-plug", "name": call.request["name"], "up": node.up})
         return {}
 
     def op_local_range(self, call: Call) -> dict[str, Any]:
@@ -228,6 +234,7 @@ class SwitchServer(Server):
                 "pid": node.pid,
                 "ip": node.address,
                 "pod_cidr": node.pod_cidr,
+                "up": node.up,
                 "socket": os.path.join(self._config["directory"], name, "shim.sock"),
             }
             for name, node in self._nodes.items()
