@@ -176,3 +176,17 @@ async def test_an_unreachable_pod_is_503(server: Server, http: aiohttp.ClientSes
     async with http.get(f"{PODS}/p:1/proxy/") as response:
         assert response.status == 503
         assert (await response.json())["message"].startswith("error trying to reach service: ")
+
+
+async def test_a_request_of_the_server_as_a_whole_is_answered(server: Server) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.ports[0])
+    writer.write(b"OPTIONS * HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer adm\r\nConnection: close\r\n\r\n")
+    answer = await asyncio.wait_for(reader.read(), 5)
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 404"), answer
+
+
+async def test_a_body_that_is_not_packed_as_its_header_says_is_a_bad_request(http: aiohttp.ClientSession) -> None:
+    headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+    async with http.post(MAPS, data=b"no gzip at all", headers=headers) as response:
+        assert response.status == 400

@@ -45,7 +45,7 @@ class Paths:
         handler = self.handlers.get(path)
         if handler is not None:
             return await handler(request)
-        root = path.split("/", 2)[1]
+        root = path.lstrip("/").partition("/")[0]  # of `OPTIONS *` the path has no slash
         if root in ("healthz", "livez", "readyz"):
             return await self._health.answer(request) or NOT_FOUND
         if request.method != "GET":
