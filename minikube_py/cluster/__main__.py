@@ -38,6 +38,7 @@ def run(layout: Layout, report_fd: int | None) -> int:
 
     try:
         spec, network = prepare(spec, layout, reporter)
+        spec.save(layout.settled)
     except (NetworkError, OSError) as error:
         reporter.send({"error": str(error)})
         return 1

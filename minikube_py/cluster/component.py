@@ -23,7 +23,7 @@ from minikube_py.cluster.components import Components
 from minikube_py.cluster.controller_tokens import ControllerTokens
 from minikube_py.cluster.credentials import CONTROLLERS, Credentials, Identity
 from minikube_py.cluster.layout import Layout
-from minikube_py.cluster.network import Network, with_possible_proxy, with_possible_runtime
+from minikube_py.cluster.network import Network
 from minikube_py.cluster.reporting import Reporter
 from minikube_py.cluster.spec import ClusterSpec
 
@@ -70,12 +70,10 @@ def end_with_parent() -> None:
 
 
 async def serve(component: str, node: str, layout: Layout, reporter: Reporter, server: str) -> None:
-    told = Reporter(None)  # the supervisor has told already what this machine can't give
-    spec = with_possible_proxy(with_possible_runtime(ClusterSpec.load(layout.spec), told), told)
+    spec = ClusterSpec.load(layout.settled)
     credentials = Credentials(layout.pki)
     network = Network.attached(layout) if spec.real_nodes else None
     if network is not None:
-        spec = network.with_ranges(spec)
         await network.attach()
     ending = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

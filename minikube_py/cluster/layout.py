@@ -40,6 +40,11 @@ class Layout:
         return self.data / "cluster.json"
 
     @property
+    def settled(self) -> Path:
+        """The spec of the running cluster with all that was chosen at its start, for components in processes of their own."""
+        return self.run / "cluster.json"
+
+    @property
     def state(self) -> Path:
         """What the running daemon says of itself: pid, URL, time it took, component processes."""
         return self.run / "state.json"
