@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Coroutine, Generator
+from contextvars import Context
+from typing import Any, TypeVar
 
 from minikube_py.cluster.components import Components, Ready
 from minikube_py.cluster.network import Network
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class Nodes:
@@ -50,7 +53,9 @@ class _Recording(asyncio.TaskGroup):
     def __init__(self, group: asyncio.TaskGroup, tasks: list[asyncio.Task[Any]]) -> None:
         self._group, self._made = group, tasks
 
-    def create_task(self, coro: Coroutine[Any, Any, Any], **options: Any) -> asyncio.Task[Any]:
-        task = self._group.create_task(coro, **options)
+    def create_task(
+        self, coro: Generator[Any, None, T] | Coroutine[Any, Any, T], *, name: str | None = None, context: Context | None = None
+    ) -> asyncio.Task[T]:
+        task = self._group.create_task(coro, name=name, context=context)
         self._made.append(task)
         return task
