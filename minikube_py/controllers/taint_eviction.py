@@ -21,7 +21,8 @@ class TaintEvictionController(Controller):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._scheduled: set[str] = set()
+        #: pods that wait for the end of their toleration, by uid -> since when (seconds since the epoch)
+        self._scheduled: dict[str, float] = {}
 
     def setup(self) -> None:
         self._nodes = self.informers.informer(Node)
@@ -31,7 +32,7 @@ class TaintEvictionController(Controller):
         self._nodes.on_update(self._node_updated)
         self._pods.on_add(self._pod_changed)
         self._pods.on_update(self._pod_updated)
-        self._pods.on_delete(lambda pod: self._scheduled.discard(pod.metadata.uid))
+        self._pods.on_delete(lambda pod: self._scheduled.pop(pod.metadata.uid, None))
 
     def _node_changed(self, node: Node) -> None:
         if any(t.effect == "NoExecute" for t in node.spec.taints):
@@ -59,17 +60,18 @@ class TaintEvictionController(Controller):
         node = self._nodes.get("", pod.spec.nodeName)
         listed = [t for t in node.spec.taints if t.effect == "NoExecute"] if node is not None else []
         now = self.clock.time()
-        due = taints.eviction_time(listed, pod.spec.tolerations, now) if listed else None
+        since = self._scheduled.get(pod.metadata.uid, now)
+        due = taints.eviction_time(listed, pod.spec.tolerations, now, since=since) if listed else None
         if due is None:
             if pod.metadata.uid in self._scheduled:
-                self._scheduled.discard(pod.metadata.uid)
+                del self._scheduled[pod.metadata.uid]
                 message = f"Cancelling deletion of Pod {key}"
                 self.recorder.event(pod, "Normal", "TaintManagerEviction", message)
             return None
         if due > now:
-            self._scheduled.add(pod.metadata.uid)
+            self._scheduled[pod.metadata.uid] = since
             return Result(due - now)
-        self._scheduled.discard(pod.metadata.uid)
+        self._scheduled.pop(pod.metadata.uid, None)
         self.recorder.event(pod, "Normal", "TaintManagerEviction", f"Marking for deletion Pod {key}")
         try:
             await mark_disrupted(

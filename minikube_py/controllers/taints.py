@@ -51,10 +51,11 @@ def with_effect(taints: Sequence[Taint], effect: str, keys: Iterable[str], now: 
     return (*kept, *(Taint(key=key, effect=effect, timeAdded=now) for key in wanted if key not in present))
 
 
-def eviction_time(taints: Sequence[Taint], tolerations: Sequence[Toleration], now: float) -> float | None:
+def eviction_time(taints: Sequence[Taint], tolerations: Sequence[Toleration], now: float, *, since: float) -> float | None:
     """When a pod with these tolerations must leave a node with these NoExecute taints: seconds since the epoch, None = never.
 
-    Untolerated: at once. Tolerated for a while: the shortest `tolerationSeconds` of the tolerations used, since the last taint was added.
+    Untolerated: at once. Tolerated for a while: the shortest `tolerationSeconds` of the tolerations used, from when the last taint was
+    added, or `since` (when the pod was first seen to wait) where taints do not say: only the node controller writes `timeAdded`.
     """
     shortest: float | None = None
     for taint in taints:
@@ -68,5 +69,5 @@ def eviction_time(taints: Sequence[Taint], tolerations: Sequence[Toleration], no
             shortest = seconds if shortest is None else min(shortest, seconds)
     if shortest is None:
         return None
-    since = max((times.parse(t.timeAdded) for t in taints if t.timeAdded), default=now)
-    return since + shortest
+    added = max((times.parse(t.timeAdded) for t in taints if t.timeAdded), default=since)
+    return added + shortest

@@ -208,7 +208,7 @@ async def test_finished_pods_beyond_the_threshold_go_oldest_first(world):
 )
 def test_eviction_time(tolerations, expected):
     listed = [from_tree(Toleration, t) for t in tolerations]
-    assert taints.eviction_time([Taint(key="a", effect="NoExecute")], listed, 100.0) == expected
+    assert taints.eviction_time([Taint(key="a", effect="NoExecute")], listed, 100.0, since=100.0) == expected
 
 
 @pytest.mark.parametrize(
@@ -242,3 +242,19 @@ def test_evicted_pods_are_the_first_surplus():
     listed = [pod("old", 1), pod("new", 3), pod("evicted", 9, "Evicted")]
     assert [p.metadata.name for p in pod_gc.surplus(listed, 1)] == ["evicted", "old"]
     assert pod_gc.surplus(listed, 0) == [] and pod_gc.surplus(listed, 3) == []
+
+
+async def test_a_toleration_ends_although_the_taint_does_not_say_when_it_was_added(world):
+    async with world("taint-eviction-controller") as w:
+        await w.node("n1")
+        toleration = {"key": "a", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 2}
+        spec = {"nodeName": "n1", "containers": [{"name": "c", "image": "i"}], "tolerations": [toleration]}
+        await w.client.raw.create("/api/v1/namespaces/default/pods", {"metadata": {"name": "p"}, "spec": spec})
+        await w.client.patch(Node, "n1", {"spec": {"taints": [{"key": "a", "effect": "NoExecute"}]}})
+        await w.quiet(1)
+        assert [p.metadata.deletionTimestamp for p in await w.pods()] == [None]
+
+        async def leaving() -> bool:
+            return all(p.metadata.deletionTimestamp for p in await w.pods())
+
+        await w.until(leaving, seconds=3)
