@@ -32,7 +32,7 @@ class TaintEvictionController(Controller):
         self._nodes.on_update(self._node_updated)
         self._pods.on_add(self._pod_changed)
         self._pods.on_update(self._pod_updated)
-        self._pods.on_delete(lambda pod: self._scheduled.pop(pod.metadata.uid, None))
+        self._pods.on_delete(self._pod_deleted)
 
     def _node_changed(self, node: Node) -> None:
         if any(t.effect == "NoExecute" for t in node.spec.taints):
@@ -52,6 +52,9 @@ class TaintEvictionController(Controller):
     def _pod_updated(self, old: Pod, new: Pod) -> None:
         if old.spec.nodeName != new.spec.nodeName or old.spec.tolerations != new.spec.tolerations:
             self._pod_changed(new)
+
+    def _pod_deleted(self, pod: Pod) -> None:
+        self._scheduled.pop(pod.metadata.uid, None)
 
     async def reconcile(self, key: Key) -> Result | None:
         pod = self._pods.get(*key)
