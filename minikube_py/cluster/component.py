@@ -86,6 +86,8 @@ async def serve(component: str, node: str, layout: Layout, reporter: Reporter, s
         async with asyncio.TaskGroup() as group:
             if component == "controllers":
                 client = await controller_clients(client, server, credentials, group)
+            if network is not None:
+                group.create_task(_follow(network), name="network")
             components = Components(spec, layout, credentials, network, reporter, client)
             ready = await components.start(component, node, group)
             waiting = group.create_task(_report(ready, reporter, lambda: components.host_dns), name="until-ready")
@@ -94,6 +96,12 @@ async def serve(component: str, node: str, layout: Layout, reporter: Reporter, s
             raise _Ending
     except* _Ending:
         logging.getLogger(__name__).info("ending")
+
+
+async def _follow(network: Network) -> None:
+    """Know which nodes are unplugged. A lost node is the supervisor's business: it makes it again and starts its components anew."""
+    async for _lost in network.follow():
+        pass
 
 
 async def _report(ready: Callable, reporter: Reporter, dns: Callable[[], str]) -> None:

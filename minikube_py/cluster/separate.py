@@ -62,8 +62,12 @@ class Supervisor:
         try:
             async with asyncio.TaskGroup() as group:
                 waiting = group.create_task(self._start(group), name="start")
+                if self.network is not None:
+                    following = group.create_task(self._restore_lost_nodes(self.network), name="nodes")
                 await ending.wait()
                 waiting.cancel()
+                if self.network is not None:
+                    following.cancel()
                 for child in self.children:
                     child.stopping = True
                 raise _Ending
@@ -71,6 +75,19 @@ class Supervisor:
             log.info("ending")
         finally:
             await self._end()
+
+    async def _restore_lost_nodes(self, network: Network) -> None:
+        """Make a node again whose shim died, and end what was of it: it is started anew there, and so is DNS, which is on every node."""
+        async for name in network.follow():
+            log.warning("node %s is lost: its shim ended; making it again", name)
+            await network.restore(name)
+            for child in self.children:
+                if (
+                    (child.node == name or child.component == "dns")
+                    and child.process is not None
+                    and child.process.returncode is None
+                ):
+                    child.process.terminate()
 
     async def _start(self, group: asyncio.TaskGroup) -> None:
         server = self._child(API_SERVER, "", group)

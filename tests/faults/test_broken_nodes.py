@@ -17,9 +17,9 @@ SLEEP = "while :; do sleep 0.2; done"
 APPS = "/apis/apps/v1/namespaces/default/deployments"
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with running("--node-monitor-grace-period", "2") as made:
+@pytest.fixture(scope="module", params=[(), ("--separate",)], ids=["in-one-process", "separate"])
+def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    with running("--node-monitor-grace-period", "2", *request.param) as made:
         yield made
 
 
