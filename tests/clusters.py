@@ -201,12 +201,16 @@ def home() -> Iterator[Path]:
     try:
         yield path
     finally:
+        names = [data.name for data in path.iterdir()]
         for data in path.iterdir():
             if (data / "cluster.json").exists():
                 Cluster(data.name, path).minictl("down", "--name", data.name, "--purge", check=False)
         for pid in processes_in(path):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        for table in tables():  # what a `down` that failed did not remove
+            if any(table.endswith("_" + name.replace("-", "_")) for name in names):
+                subprocess.run(["nft", "delete", "table", *table.split()])
         shutil.rmtree(path, ignore_errors=True)
 
 

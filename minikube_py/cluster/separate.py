@@ -62,12 +62,12 @@ class Supervisor:
         try:
             async with asyncio.TaskGroup() as group:
                 waiting = group.create_task(self._start(group), name="start")
+                tasks = [waiting]
                 if self.network is not None:
-                    following = group.create_task(self._restore_lost_nodes(self.network), name="nodes")
+                    tasks.append(group.create_task(self._restore_lost_nodes(self.network), name="nodes"))
                 await ending.wait()
-                waiting.cancel()
-                if self.network is not None:
-                    following.cancel()
+                for task in tasks:
+                    task.cancel()
                 for child in self.children:
                     child.stopping = True
                 raise _Ending
