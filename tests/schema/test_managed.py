@@ -405,3 +405,22 @@ def test_tracking_costs_well_under_a_third_of_a_millisecond() -> None:
         managed.on_update(None, obj, who)
         best = min(best, time.perf_counter() - start)
     assert best < 0.0003
+
+
+def test_pruning_an_object_that_can_not_be_typed_is_an_error_of_its_own() -> None:
+    entry = {"manager": "m", "operation": "Apply", "apiVersion": "v1", "fieldsType": "FieldsV1"}
+    live: dict[str, Any] = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": "a",
+            "uid": "u",
+            "labels": {"old": "1"},
+            "managedFields": [{**entry, "fieldsV1": {"f:metadata": {"f:labels": {"f:old": {}}}}}],
+        },
+        "spec": {"containers": [{"image": "no name, so no key"}]},
+    }
+    wanted = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "labels": {"new": "2"}}}
+    with pytest.raises(StatusError, match=r"failed to create typed live object: .*omits all key fields") as refused:
+        managed.on_apply(live, wanted, writer("m", T2, schema=builtin.load("", "v1", "Pod")))
+    assert refused.value.status_code == 500

@@ -220,6 +220,14 @@ def on_apply(live: Object | None, applied: Object, writer: Writer, *, force: boo
     in kube-apiserver's words.
     """
     _check_applied(applied, writer)
+    try:
+        return _applied(live, applied, writer, force=force)
+    except ItemError as why:
+        raise StatusError(f"failed to create typed live object: {why}", code=500, reason="") from why
+
+
+def _applied(live: Object | None, applied: Object, writer: Writer, *, force: bool) -> Object:
+    """Raises ItemError for a live object that can't be typed (it was stored before its schema asked for keys)."""
     if live is None:
         live = {"apiVersion": writer.api_version, "kind": applied.get("kind", "")}
     managed = decode(_entries(live))
