@@ -20,10 +20,14 @@ def texts(problems: list[Any]) -> list[str]:
     ("selectors", "expected"),
     [
         pytest.param({"fieldSelector": {"rawSelector": "a=b"}}, [], id="raw"),
-        pytest.param({"labelSelector": {"requirements": [{"key": "a", "operator": "Later", "values": ["b"]}]}}, [], id="newer-operator"),
+        pytest.param(
+            {"labelSelector": {"requirements": [{"key": "a", "operator": "Later", "values": ["b"]}]}}, [], id="newer-operator"
+        ),
         pytest.param(
             {"fieldSelector": {}},
-            [f"{AT}.fieldSelector.requirements: Required value: when {AT}.fieldSelector is specified, requirements or rawSelector is required"],
+            [
+                f"{AT}.fieldSelector.requirements: Required value: when {AT}.fieldSelector is specified, requirements or rawSelector is required"
+            ],
             id="neither",
         ),
         pytest.param(
@@ -35,7 +39,11 @@ def texts(problems: list[Any]) -> list[str]:
             id="both",
         ),
         pytest.param(
-            {"labelSelector": {"requirements": [{"key": "a", "operator": "Exists", "values": ["b"]}, {"key": "a", "operator": "In"}]}},
+            {
+                "labelSelector": {
+                    "requirements": [{"key": "a", "operator": "Exists", "values": ["b"]}, {"key": "a", "operator": "In"}]
+                }
+            },
             [
                 f"{AT}.labelSelector.requirements[0].values: Forbidden: may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
                 f"{AT}.labelSelector.requirements[1].values: Required value: must be specified when `operator` is 'In' or 'NotIn'",

@@ -116,6 +116,10 @@ def test_division_and_modulus_make_the_dividend(a: int, b: int) -> None:
     assert run(f"x / ({b}) * ({b}) + x % ({b}) == x", x=a) is True
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=3), lambda v: st.lists(v, max_size=3), max_leaves=6))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=3), lambda v: st.lists(v, max_size=3), max_leaves=6
+    )
+)
 def test_everything_equals_itself(value: Any) -> None:
     assert run("self == self && self in [self]", self=value) is True

@@ -37,6 +37,8 @@ async def answered(world: World, call: requests.Call) -> Response | None:
 KUBERNETES_500 = re.compile(
     r"failed to create typed (patch|live) object|failed to (create|prepare|update) managed|(resourceVersion: Invalid value: .*: )?strconv.ParseUint"
     r"|resourceVersion should not be set|\[?target\.(name|kind): "
+    # strategic merge: what interpretStrategicMergePatchError does not know stays a plain error
+    r"|expected a (\[\]interface|map)"
 )
 
 

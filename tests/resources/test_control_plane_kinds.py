@@ -125,7 +125,11 @@ def test_who_asks_for_a_certificate_is_the_servers_word(kind, request_text: str)
     obj = signing(request_text, username="root", groups=["system:masters"], extra={"a": ["b"]})
     context = WriteContext(user="alice", now=NOW, uid="u-1", groups=("devs", "system:authenticated"))
     strategy.prepare_create(context, obj)
-    assert obj["spec"] == signing(request_text)["spec"] | {"username": "alice", "uid": "u-1", "groups": ["devs", "system:authenticated"]}
+    assert obj["spec"] == signing(request_text)["spec"] | {
+        "username": "alice",
+        "uid": "u-1",
+        "groups": ["devs", "system:authenticated"],
+    }
     assert strategy.validate_create(context, obj) == []
 
 

@@ -17,14 +17,16 @@ from minikube_api.resources.device_selectors import expression_problems
         pytest.param(
             "device.",
             [
-                'Invalid value: "device.": compilation failed: ERROR: <input>:1:8: Syntax error: no viable alternative at input \'.\'\n'
+                "Invalid value: \"device.\": compilation failed: ERROR: <input>:1:8: Syntax error: no viable alternative at input '.'\n"
                 " | device.\n | .......^"
             ],
             id="syntax",
         ),
         pytest.param(
             "device.size",
-            ["Invalid value: \"device.size\": compilation failed: ERROR: <input>:1:7: undefined field 'size'\n | device.size\n | ......^"],
+            [
+                "Invalid value: \"device.size\": compilation failed: ERROR: <input>:1:7: undefined field 'size'\n | device.size\n | ......^"
+            ],
             id="field",
         ),
         pytest.param("1", ['Invalid value: "1": must evaluate to bool or the unknown type, not int'], id="number"),

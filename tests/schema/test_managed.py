@@ -408,19 +408,18 @@ def test_tracking_costs_well_under_a_third_of_a_millisecond() -> None:
 
 
 def test_pruning_an_object_that_can_not_be_typed_is_an_error_of_its_own() -> None:
+    item = Schema("object", fields={"id": Schema("string"), "size": Schema("integer")})
+    items = Schema("array", items=item, list_type="map", list_map_keys=("id",))
+    gadget = Schema("object", fields={"items": items, "tags": Schema("map", values=Schema("string"))})
     entry = {"manager": "m", "operation": "Apply", "apiVersion": "v1", "fieldsType": "FieldsV1"}
     live: dict[str, Any] = {
         "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": "a",
-            "uid": "u",
-            "labels": {"old": "1"},
-            "managedFields": [{**entry, "fieldsV1": {"f:metadata": {"f:labels": {"f:old": {}}}}}],
-        },
-        "spec": {"containers": [{"image": "no name, so no key"}]},
+        "kind": "Gadget",
+        "metadata": {"name": "a", "uid": "u", "managedFields": [{**entry, "fieldsV1": {"f:tags": {"f:old": {}}}}]},
+        "items": [{"size": 1}],
+        "tags": {"old": "1"},
     }
-    wanted = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "labels": {"new": "2"}}}
+    wanted = {"apiVersion": "v1", "kind": "Gadget", "metadata": {"name": "a"}, "tags": {"new": "2"}}
     with pytest.raises(StatusError, match=r"failed to create typed live object: .*omits all key fields") as refused:
-        managed.on_apply(live, wanted, writer("m", T2, schema=builtin.load("", "v1", "Pod")))
+        managed.on_apply(live, wanted, writer("m", T2, schema=gadget))
     assert refused.value.status_code == 500
