@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 
+from minikube_py.cluster.cleaning import clean
 from minikube_py.cluster.layout import AlreadyRunning, Layout, take_lock
 from minikube_py.cluster.reporting import Reporter
 from minikube_py.cluster.spec import ClusterSpec, SpecError
@@ -42,11 +43,11 @@ def run(layout: Layout, report_fd: int | None) -> int:
     except (NetworkError, OSError) as error:
         reporter.send({"error": str(error)})
         return 1
-    import asyncio
-
-    from minikube_py.cluster.daemon import serve
-
     try:
+        import asyncio
+
+        from minikube_py.cluster.daemon import serve
+
         if sys.platform == "linux":
             import uvloop
 
@@ -55,6 +56,10 @@ def run(layout: Layout, report_fd: int | None) -> int:
             asyncio.run(serve(spec, layout, network, reporter))
     except Exception as error:
         logging.getLogger(__name__).exception("the cluster failed")
+        if network is not None and not network.adopted and not reporter.was_ready:
+            # it never served anybody: nothing is worth adopting
+            for problem in clean(layout):
+                logging.getLogger(__name__).error("could not be removed: %s", problem)
         reporter.send({"error": f"{_root(error)}; see {layout.log}"})
         return 1
     finally:

@@ -18,12 +18,15 @@ class Reporter:
     def __init__(self, fd: int | None, *, human: bool = False) -> None:
         self._fd, self._human = fd, human
         self.warnings: list[str] = []
+        #: whether the cluster has been ready once
+        self.was_ready = False
 
     def warn(self, text: str) -> None:
         """Something that this machine can't give; shown at `up` and by `status`."""
         self.warnings.append(text)
 
     def send(self, report: dict[str, Any]) -> None:
+        self.was_ready = self.was_ready or bool(report.get("ready"))
         if self._fd is None:
             return
         line = self._sentence(report) if self._human else json.dumps(report)
