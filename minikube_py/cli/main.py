@@ -53,6 +53,7 @@ def main() -> None:
         # without standalone mode click gives an Exit's code back as the result
         sys.exit(cli(standalone_mode=False) or 0)
     except click.ClickException as error:
+        error.message = " ".join(error.message.split())
         error.show()
         sys.exit(error.exit_code)
     except click.Abort:
