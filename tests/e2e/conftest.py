@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.e2e import clusters
+from tests.e2e import clusters, definitions
 from tests.e2e.clusters import Cluster, Program
 
 OPTIONS = {"all-in-one": (), "separate": ("--separate",)}
@@ -79,3 +79,13 @@ def kubectl(cluster: Cluster, namespace: str) -> Program:
 @pytest.fixture
 def helm(cluster: Cluster, namespace: str) -> Program:
     return cluster.helm.within(namespace)
+
+
+@pytest.fixture
+def gadgets(cluster: Cluster, namespace: str) -> Iterator[str]:
+    """The group of an established CustomResourceDefinition of Gadgets, applied by kubectl; the definition goes with the test."""
+    group = f"{namespace}.example.test"
+    cluster.kubectl.apply(definitions.gadgets(group))
+    cluster.kubectl("wait", "--for=condition=Established", f"crd/gadgets.{group}", "--timeout=20s")
+    yield group
+    cluster.kubectl("delete", "crd", f"gadgets.{group}", "--wait=false")

