@@ -1,7 +1,8 @@
 """Rates and costs of an API server: `python -m bench.api --kubeconfig FILE [--pid SERVER] [--json OUT]`.
 
 Takes any kubeconfig with embedded credentials, so that a real kube-apiserver runs the same work side by side. Rates: what a Python
-client (aiohttp) sees with 32 requests in flight; a GET loop of a light client (a few lines of protocol, wrk class); lists; watch fan-out.
+client (aiohttp) sees with 32 requests in flight; a GET loop of a light client (a few lines of protocol, wrk class); lists; apply, a custom
+resource and a webhook (`bench.extensions`); watch fan-out.
 Costs: the server's CPU seconds over each phase (`--pid`, psutil) and its loop lag (/metrics, where it has that metric).
 """
 
@@ -15,7 +16,7 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
-from bench import measuring
+from bench import extensions, measuring
 from bench.measuring import Bench, Result
 
 NAMESPACE = "bench"
@@ -152,6 +153,9 @@ async def run(options: argparse.Namespace) -> list[Result]:
         await light_get(bench, f"{maps}/c-0", options.seconds, options.in_flight)
         await bench.measure(f"LIST {options.pods} pods", 10, lambda i: bench.call("GET", pods), 1)
         await bench.measure("LIST by label, 1 in 50", 20, lambda i: bench.call("GET", f"{pods}?labelSelector=app%3Da7"), 1)
+        await extensions.apply(bench, NAMESPACE, options.extended)
+        await extensions.custom(bench, NAMESPACE, options.extended)
+        await extensions.webhook(bench, NAMESPACE, options.extended)
         await fan_out(bench, options.watchers, options.events)
         if not options.keep:
             for path in (maps, pods, f"/api/v1/namespaces/{NAMESPACE}-watch/configmaps"):
@@ -163,6 +167,7 @@ def main() -> None:
     parser = measuring.arguments("api", __doc__)
     parser.add_argument("--count", type=int, default=3000, help="ConfigMaps")
     parser.add_argument("--pods", type=int, default=3000)
+    parser.add_argument("--extended", type=int, default=1000, help="objects of the apply, custom resource and webhook cases")
     parser.add_argument("--in-flight", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=5.0, help="of the light GET loop")
     parser.add_argument("--watchers", type=int, default=100)
