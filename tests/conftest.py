@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+# nft and ip lie where a normal user's PATH does not look; the cluster's daemon looks there too
+os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", "/usr/bin:/bin"), "/usr/sbin", "/sbin"])
+
 SKIPS = Path(__file__).parent / "skips"
 
 

@@ -112,7 +112,7 @@ async def start_control_plane(
     plane = ControlPlane(spec, layout, credentials, config)
     try:
         await plane.start()
-    except* OSError as group:
+    except BaseExceptionGroup as group:
         raise _listening(spec, group) from group
     return plane
 

@@ -99,7 +99,11 @@ class LeaderElector:
                 renewing = group.create_task(self._renew(), name=f"renew lease {self._name}")
                 await lead()
                 renewing.cancel()
-        except* LeadershipLost as lost:
+        except BaseExceptionGroup as group:
+            # not `except*`: what is raised inside one comes out in a group of its own before Python 3.11.5
+            lost, others = group.split(LeadershipLost)
+            if lost is None or others is not None:
+                raise
             raise LeadershipLost(str(lost.exceptions[0])) from None
         finally:
             if self._options.release_on_cancel and self.is_leader:
