@@ -52,9 +52,11 @@ def main() -> None:
     try:
         # without standalone mode click gives an Exit's code back as the result
         sys.exit(cli(standalone_mode=False) or 0)
-    except click.ClickException as error:
-        error.message = " ".join(error.message.split())
+    except click.UsageError as error:
         error.show()
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        click.echo(f"Error: {' '.join(error.format_message().split())}", err=True)
         sys.exit(error.exit_code)
     except click.Abort:
         click.echo("interrupted", err=True)
