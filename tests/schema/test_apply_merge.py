@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minikube_api.schema import apply_compare, apply_merge
+from minikube_api.schema import apply_compare, apply_merge, apply_typing
 from minikube_api.schema.apply_shapes import root_shape
 from minikube_api.schema.model import Schema
 
@@ -136,3 +136,27 @@ def test_taking_out_all_named_fields_leaves_nothing(obj: dict[str, Any]) -> None
 )
 def test_what_cannot_be_typed(obj: dict[str, Any], problem: tuple[str, str]) -> None:
     assert apply_merge.problems(obj, SHAPE) == [problem]
+    assert apply_typing.field_set(obj, SHAPE) is None
+
+
+@given(OBJECT)
+def test_the_typing_pass_names_the_same_fields(obj: dict[str, Any]) -> None:
+    assert apply_merge.problems(obj, SHAPE) == []
+    assert apply_typing.field_set(obj, SHAPE) == apply_compare.field_set(obj, SHAPE)
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers(0, 2) | TEXT,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(("name", "value", "names", "a")), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+@given(st.dictionaries(st.sampled_from(("data", "atom", "set", "flag", "items", "other")), ANYTHING, max_size=4))
+def test_the_typing_pass_refuses_exactly_what_has_problems(obj: dict[str, Any]) -> None:
+    found = apply_typing.field_set(obj, SHAPE)
+    assert (found is None) == bool(apply_merge.problems(obj, SHAPE))
+    if found is not None:
+        assert found == apply_compare.field_set(obj, SHAPE)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
+import orjson
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from minikube_api.meta.errors import BadRequest
 from minikube_api.schema import builtin, decoding, yaml_bodies
@@ -110,3 +115,53 @@ def test_a_billion_laughs_are_excessive_aliasing() -> None:
 
 def test_a_few_aliases_are_read() -> None:
     assert yaml_bodies.load(b"a: &a {k: [1, 2]}\nb: *a\nc: [*a, *a]")[0]["c"] == [{"k": [1, 2]}] * 2
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**40), 2**40)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=6),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.text(max_size=6), JSON, max_size=4), st.sampled_from((None, 1)))
+def test_json_is_read_as_the_yaml_that_it_is(tree, indent):
+    body = json.dumps(tree, indent=indent, ensure_ascii=False).encode()
+    # a line feed before the brace keeps the shorter way from being taken
+    try:
+        expected = yaml_bodies.load(b"\n" + body)
+    except yaml_bodies.YamlProblem:
+        assume(False)
+    assert yaml_bodies.load(body) == expected
+    assert orjson.dumps(yaml_bodies.load(body)[0]) == orjson.dumps(expected[0])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"a": 1, "a": 2}', b'{"a": {"b": 1, "b": 1}}', b'{"a" : 1, "a" : 2}'],
+)
+def test_json_with_a_key_twice_is_told_as_yaml_tells_it(body):
+    duplicates = yaml_bodies.load(body)[1]
+    assert len(duplicates) == 1
+    assert "already set in map" in duplicates[0]
+
+
+@pytest.mark.parametrize("body", [b'{"a":\t1,\n\t"b": 2}', b'{"a": "\\ud83d\\ude00"}'])
+def test_json_that_is_no_good_yaml_is_read_by_the_yaml_parser(body):
+    def outcome(text):
+        try:
+            return yaml_bodies.load(text)
+        except yaml_bodies.YamlProblem as problem:
+            return str(problem).replace("line 2", "line 1").replace("line 3", "line 2")
+
+    assert outcome(body) == outcome(b" " + body)
+
+
+def test_json_nested_too_deeply_is_refused_as_yaml_is():
+    with pytest.raises(yaml_bodies.YamlProblem, match="exceeded max depth"):
+        yaml_bodies.load(b'{"a": ' + b"[" * 300 + b"]" * 300 + b"}")
+    assert yaml_bodies.load(b'{"a": [' + b"{},".join([b""] * 300) + b"{}]}")[0]["a"] == [{}] * 300

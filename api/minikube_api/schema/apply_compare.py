@@ -18,10 +18,11 @@ _NO_NAMES: frozenset[str] = frozenset()
 
 def field_set(obj: dict[str, Any], shape: Shape) -> Fields:
     """The fields that an applied configuration names: leaves, atomic containers, list items, empty and null maps. Raises ItemError."""
-    return _named(obj, shape) or LEAF
+    return below(obj, shape) or LEAF
 
 
-def _named(value: Any, shape: Shape) -> Fields | None:
+def below(value: Any, shape: Shape) -> Fields | None:
+    """The set of what a part of an object names; None when it names nothing."""
     if not shape.walked or value is None:
         return LEAF
     if isinstance(value, dict) and shape.container != "list":
@@ -30,18 +31,18 @@ def _named(value: Any, shape: Shape) -> Fields | None:
         node: Fields = {}
         for name, part in value.items():
             element, child = shape.child(name)
-            below = _named(part, child)
+            inner = below(part, child)
             if shape.is_field(name):
-                if below is not None:
-                    node[element] = below
+                if inner is not None:
+                    node[element] = inner
             else:
-                node[element] = {SELF: LEAF, **below} if below else LEAF
+                node[element] = {SELF: LEAF, **inner} if inner else LEAF
         return node or None
     if isinstance(value, list) and shape.container == "list":
         node = {}
         for item in value:
-            below = _named(item, shape.items)
-            node[shape.item_element(item)] = {SELF: LEAF, **below} if below else LEAF
+            inner = below(item, shape.items)
+            node[shape.item_element(item)] = {SELF: LEAF, **inner} if inner else LEAF
         return node or None
     return LEAF
 
@@ -166,4 +167,4 @@ def _compare_lists(old: list[Any], new: list[Any], shape: Shape) -> Sets:
     return changed or None, removed or None
 
 
-__all__ = ["ItemError", "compare", "compare_except", "field_set", "whole"]
+__all__ = ["ItemError", "below", "compare", "compare_except", "field_set", "whole"]

@@ -145,6 +145,11 @@ def problems(obj: dict[str, Any], shape: Shape, *, duplicates: bool = False) -> 
     return list(_map_problems(obj, shape, "", duplicates))
 
 
+def problems_below(value: Any, shape: Shape) -> list[tuple[str, str]]:
+    """`problems` of a part of an object, its paths starting there."""
+    return _problems(value, shape, "", False)
+
+
 def _problems(value: Any, shape: Shape, path: str, duplicates: bool) -> list[tuple[str, str]]:
     if value is None or shape.kind == "any":
         return []

@@ -19,6 +19,16 @@ _OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 _SCALAR = Schema("string")
 
 
+_ANY_SCALAR = frozenset((str, int, float, bool))
+_SCALARS: dict[str, frozenset[type]] = {
+    "integer": frozenset((int, float)),
+    "number": frozenset((int, float)),
+    "string": frozenset((str,)),
+    "bytes": frozenset((str,)),
+    "boolean": frozenset((bool,)),
+}
+
+
 class ItemError(ValueError):
     """A list item that has no path element; the text is structured-merge-diff's."""
 
@@ -26,7 +36,7 @@ class ItemError(ValueError):
 class Shape:
     """One node. `walked` says whether anything below it can be owned on its own."""
 
-    __slots__ = ("_fields", "_items", "_values", "container", "defaults", "keys", "kind", "open", "schema", "walked")
+    __slots__ = ("_fields", "_items", "_values", "container", "defaults", "keys", "kind", "open", "scalars", "schema", "walked")
 
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
@@ -34,6 +44,8 @@ class Shape:
         #: "map" or "list" where JSON must have one, "" for scalars and what may be anything
         self.container = {"object": "map", "map": "map", "array": "list"}.get(schema.type, "")
         self.walked = self.kind not in ("scalar", "atomic")
+        #: the Python types of a scalar's values; None for containers and what may be anything
+        self.scalars = _SCALARS.get(schema.type, _ANY_SCALAR) if self.kind == "scalar" else None
         #: whether names that are not fields are allowed
         self.open = schema.type == "map" or (schema.type == "object" and (schema.preserve_unknown or schema.values is not None))
         self.keys: tuple[str, ...] = ()

@@ -16,7 +16,7 @@ import orjson
 
 from minikube_api.meta import objects
 from minikube_api.meta.errors import BadRequest, Conflict, StatusError
-from minikube_api.schema import apply_compare, apply_merge, apply_sets
+from minikube_api.schema import apply_compare, apply_merge, apply_sets, apply_typing
 from minikube_api.schema.apply_sets import LEAF, Fields
 from minikube_api.schema.apply_shapes import ItemError, Shape, root_shape
 from minikube_api.schema.managed_entries import (
@@ -219,14 +219,14 @@ def on_apply(live: Object | None, applied: Object, writer: Writer, *, force: boo
     object and the configuration are left alone. Raises BadRequest, Conflict (with a cause a field) or a StatusError 500 without reason,
     in kube-apiserver's words.
     """
-    _check_applied(applied, writer)
+    named = _check_applied(applied, writer)
     try:
-        return _applied(live, applied, writer, force=force)
+        return _applied(live, applied, named, writer, force=force)
     except ItemError as why:
         raise StatusError(f"failed to create typed live object: {why}", code=500, reason="") from why
 
 
-def _applied(live: Object | None, applied: Object, writer: Writer, *, force: bool) -> Object:
+def _applied(live: Object | None, applied: Object, named: Fields, writer: Writer, *, force: bool) -> Object:
     """Raises ItemError for a live object that can't be typed (it was stored before its schema asked for keys)."""
     if live is None:
         live = {"apiVersion": writer.api_version, "kind": applied.get("kind", "")}
@@ -238,7 +238,7 @@ def _applied(live: Object | None, applied: Object, writer: Writer, *, force: boo
     elif not managed.sets:
         _update(empty_object(writer.schema, writer.api_version, live.get("kind", "")), live, managed, writer, BEFORE_FIRST_APPLY)
     try:
-        merged = _apply(live, applied, managed, writer, force=force)
+        merged = _apply(live, applied, named, managed, writer, force=force)
     except _Conflicts as conflicts:
         found = conflicts.found
         if writer.manager == "kubectl":
@@ -246,14 +246,15 @@ def _applied(live: Object | None, applied: Object, writer: Writer, *, force: boo
         if found:
             raise _conflict(found) from None
         managed = conflicts.before
-        merged = _apply(live, applied, managed, writer, force=True)
+        merged = _apply(live, applied, named, managed, writer, force=True)
     if writer.manager == "kubectl" and LAST_APPLIED in objects.annotations(live):
         merged = _with_last_applied(merged, applied)
     _publish(merged, managed)
     return merged
 
 
-def _check_applied(applied: Object, writer: Writer) -> None:
+def _check_applied(applied: Object, writer: Writer) -> Fields:
+    """The fields that the configuration names. Raises BadRequest, or a StatusError for what the schema does not allow."""
     version = applied.get("apiVersion") or ""
     if version != writer.api_version:
         shown = version or "/"
@@ -262,11 +263,14 @@ def _check_applied(applied: Object, writer: Writer) -> None:
         )
     if objects.metadata(applied).get("managedFields") is not None:
         raise BadRequest("metadata.managedFields must be nil")
-    found = apply_merge.problems(applied, root_shape(writer.schema))
-    if found:
-        raise StatusError(
-            f"failed to create typed patch object ({_described(applied)}): {_problem_text(found)}", code=500, reason=""
-        )
+    shape = root_shape(writer.schema)
+    named = apply_typing.field_set(applied, shape)
+    if named is not None:
+        return named
+    found = apply_merge.problems(applied, shape)
+    if not found:
+        raise AssertionError(f"the two walks disagree on {_described(applied)}")
+    raise StatusError(f"failed to create typed patch object ({_described(applied)}): {_problem_text(found)}", code=500, reason="")
 
 
 def _problem_text(found: list[tuple[str, str]]) -> str:
@@ -289,7 +293,7 @@ class _Conflicts(Exception):
         self.before = before
 
 
-def _apply(live: Object, applied: Object, managed: Managed, writer: Writer, *, force: bool) -> Object:
+def _apply(live: Object, applied: Object, named: Fields, managed: Managed, writer: Writer, *, force: bool) -> Object:
     before = Managed(dict(managed.sets), dict(managed.versions), dict(managed.times))
     shape = root_shape(writer.schema)
     key: Key = (writer.manager, "Apply", "", writer.subresource)
@@ -298,10 +302,11 @@ def _apply(live: Object, applied: Object, managed: Managed, writer: Writer, *, f
     except ItemError as why:
         raise StatusError(f"failed to merge config: {why}", code=500, reason="") from why
     last, last_version = managed.sets.get(key), managed.versions.get(key, "")
-    named = writer.tracked(apply_compare.field_set(applied, shape))
+    named = writer.tracked(named)
     managed.sets[key] = named
     managed.versions[key] = writer.api_version
-    if last:
+    # what is named again was named last time: then nothing goes
+    if last and (last_version != writer.api_version or apply_sets.difference(last, named)):
         merged = _pruned(merged, managed, last, last_version, writer)
     changed, removed = apply_compare.compare(live, merged, shape)
     changed, removed = writer.tracked(changed), writer.tracked(removed)

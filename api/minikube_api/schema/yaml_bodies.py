@@ -9,6 +9,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import orjson
+
+from minikube_api.schema import syntax
+
 _BOOLEANS = {
     **dict.fromkeys(("y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"), True),
     **dict.fromkeys(("n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"), False),
@@ -35,6 +39,9 @@ class YamlProblem(ValueError):
 
 def load(body: bytes) -> tuple[Any, list[str]]:
     """(tree with sorted keys, duplicate keys as Go words them: `line 3: key "k" already set in map`)."""
+    tree = _plain_json(body)
+    if tree is not None:
+        return tree, []
     import yaml
 
     loader_type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -49,6 +56,37 @@ def load(body: bytes) -> tuple[Any, list[str]]:
         raise YamlProblem(_message(error)) from error
     duplicates: list[str] = []
     return (None if node is None else _Reader(duplicates).value(node)), duplicates
+
+
+#: what JSON and YAML read differently: control characters and tabs, code units as escapes, what lies outside of ASCII
+_not_yaml = re.compile(rb"[^\n\r -~]|\\u")
+_BRACKETS = b"[]{}"
+_ALL_BUT_BRACKETS = bytes(byte for byte in range(256) if byte not in _BRACKETS)
+
+
+def _plain_json(body: bytes) -> dict[str, Any] | None:
+    """The tree, with sorted keys, of a body that is a JSON object: clients mostly send that as YAML. None when it must be read as YAML."""
+    if body[:1] != b"{" or _not_yaml.search(body):
+        return None
+    try:
+        tree = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    if syntax.may_repeat_keys(body, tree) or _deep(body):
+        return None
+    return orjson.loads(orjson.dumps(tree, option=orjson.OPT_SORT_KEYS))
+
+
+def _deep(body: bytes) -> bool:
+    """Whether the brackets may nest deeper than MAX_DEPTH; those in strings count too."""
+    brackets = body.translate(None, _ALL_BUT_BRACKETS)
+    if len(brackets) <= MAX_DEPTH:
+        return False
+    depth = deepest = 0
+    for bracket in brackets:
+        depth += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest > MAX_DEPTH
 
 
 def _check_depth(body: bytes, yaml: Any, loader_type: Any) -> None:
