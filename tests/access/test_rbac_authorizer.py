@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from access_world import ADMIN, BOB, NS, RBAC, World, world
+from access_world import BOB, NS, RBAC, World, world
 
 from minikube_api.server.access.reconciling import completed
 
@@ -143,21 +143,3 @@ def test_what_says_no_to_updates_is_left_alone() -> None:
     made = completed(on, wanted)
     assert made is not None
     assert made["rules"] == [rule("get", "nodes"), rule("get", "pods")]
-
-
-async def test_impersonation_needs_the_right_and_then_is_complete(w: World) -> None:
-    server = w.server
-    from minikube_api.server.authentication import impersonated
-    from minikube_api.server.context import Request, parse_info
-
-    headers = {"Impersonate-User": "carol", "Impersonate-Group": "x"}
-    info = parse_info("GET", f"{NS}/pods", {})
-    request = Request("GET", f"{NS}/pods", "", headers, {}, info, user=BOB)
-    found = impersonated(request)
-    assert found is not None
-    assert not any([(await server.authorizer.authorize(check)).allowed for check in found[1]])
-    request.user = ADMIN
-    found = impersonated(request)
-    assert found is not None
-    assert all([(await server.authorizer.authorize(check)).allowed for check in found[1]])
-    assert (found[0].name, found[0].groups) == ("carol", ("x", "system:authenticated"))

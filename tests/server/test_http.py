@@ -60,9 +60,9 @@ async def test_impersonation_is_by_right_only(http: aiohttp.ClientSession) -> No
     async with http.get(MAPS, headers={**as_carol, "Authorization": "Bearer ali"}) as response:
         assert response.status == 403
         message = (await response.json())["message"]
-        assert (
-            message
-            == 'users "carol" is forbidden: User "alice" cannot impersonate resource "users" in API group "" at the cluster scope'
+        assert message == (
+            'configmaps is forbidden: User "alice" cannot impersonate-on:user-info:list resource "configmaps" in API group "" '
+            'in the namespace "default"'
         )
 
 

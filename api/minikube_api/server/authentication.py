@@ -1,18 +1,19 @@
-"""Who asks: the chain of authenticators, the static token file, client certificates, anonymous, impersonation.
+"""Who asks: the chain of authenticators, the static token file, client certificates, anonymous.
 
-`server/access` adds service-account tokens and bootstrap tokens as further members of the chain.
+`server/access` adds service-account tokens and bootstrap tokens as further members of the chain; who then acts for somebody else is
+`impersonation`'s business.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from urllib.parse import unquote
 
-from minikube_api.meta.errors import BadRequest, Unauthorized
+from minikube_api.meta.errors import Unauthorized
 from minikube_api.server.context import ANONYMOUS, Request, UserInfo
-from minikube_api.server.contract import Attributes, Authenticator
+from minikube_api.server.contract import Authenticator
+from minikube_api.server.front_proxy import Issuers
 
 AUTHENTICATED = "system:authenticated"
 UNAUTHENTICATED = "system:unauthenticated"
@@ -29,11 +30,17 @@ class AuthenticatorChain:
         self._anonymous = anonymous
 
     async def authenticate(self, request: Request) -> UserInfo:
+        refused = False
         for member in self._members:
-            user = await member.authenticate(request)
+            try:
+                user = await member.authenticate(request)
+            except Unauthorized:
+                refused = True  # another credential of the request may still do
+                continue
             if user is not None:
-                return user if AUTHENTICATED in user.groups or user.name == ANONYMOUS.name else in_group(user, AUTHENTICATED)
-        if bearer_token(request) or not self._anonymous:
+                known = AUTHENTICATED in user.groups or UNAUTHENTICATED in user.groups or user.name == ANONYMOUS.name
+                return user if known else in_group(user, AUTHENTICATED)
+        if refused or bearer_token(request) or not self._anonymous:
             raise Unauthorized
         return ANONYMOUS
 
@@ -72,9 +79,14 @@ class TokenFile:
 
 
 class ClientCertificate:
-    """The subject of a verified client certificate: CN is the user, O the groups. TLS has checked the chain already."""
+    """The subject of a verified client certificate: CN is the user, O the groups. TLS has checked the chain already.
 
-    def __init__(self) -> None:
+    `strangers` are authorities that TLS trusts for another purpose: whom only they signed for is nobody here.
+    """
+
+    def __init__(self, clients: Issuers | None = None, *, strangers: Issuers | None = None) -> None:
+        self._clients = clients
+        self._strangers = strangers
         self._known: dict[bytes, UserInfo] = {}
 
     async def authenticate(self, request: Request) -> UserInfo | None:
@@ -83,6 +95,9 @@ class ClientCertificate:
             return None
         user = self._known.get(der)
         if user is None:
+            if self._strangers is not None and self._strangers.issued(der):
+                if self._clients is None or not self._clients.issued(der):
+                    raise Unauthorized
             user = subject(der)
             if len(self._known) > 4096:
                 self._known.clear()
@@ -100,76 +115,3 @@ def subject(der: bytes) -> UserInfo:
         raise Unauthorized
     groups = tuple(str(a.value) for a in name.get_attributes_for_oid(NameOID.ORGANIZATION_NAME))
     return UserInfo(str(common[0].value), "", (*groups, AUTHENTICATED))
-
-
-_EXTRA = "impersonate-extra-"
-
-
-def impersonated(request: Request) -> tuple[UserInfo, Sequence[Attributes]] | None:
-    """The user that Impersonate-* headers name and the attributes that must each be allowed (verb `impersonate`), or None."""
-    headers = request.headers
-    name = headers.get("Impersonate-User", "")
-    groups = tuple(_all(headers, "Impersonate-Group"))
-    uid = headers.get("Impersonate-Uid", "")
-    extra: dict[str, tuple[str, ...]] = {}
-    for key in headers:
-        lower = key.lower()
-        if lower.startswith(_EXTRA):
-            extra[unquote(lower[len(_EXTRA) :])] = tuple(_all(headers, key))
-    if not name:
-        if groups or uid or extra:
-            raise BadRequest(f"requested {_go_user(groups, uid, extra)} without impersonating a user name")
-        return None
-    checks: list[Attributes] = []
-    user = request.user
-    service_account = _service_account(name)
-    if service_account:
-        namespace, account = service_account
-        checks.append(
-            Attributes(user, "impersonate", namespace=namespace, version="v1", resource="serviceaccounts", name=account)
-        )
-    else:
-        checks.append(Attributes(user, "impersonate", version="v1", resource="users", name=name))
-    checks += [Attributes(user, "impersonate", version="v1", resource="groups", name=g) for g in groups]
-    authn = "authentication.k8s.io"
-    checks += [
-        Attributes(user, "impersonate", group=authn, version="v1", resource="userextras", subresource=k, name=v)
-        for k, values in extra.items()
-        for v in values
-    ]
-    if uid:
-        checks.append(Attributes(user, "impersonate", group=authn, version="v1", resource="uids", name=uid))
-    if service_account and not groups:
-        groups = ("system:serviceaccounts", f"system:serviceaccounts:{service_account[0]}")
-    if name == ANONYMOUS.name:
-        if UNAUTHENTICATED not in groups:
-            groups = (*groups, UNAUTHENTICATED)
-    elif AUTHENTICATED not in groups and UNAUTHENTICATED not in groups:
-        groups = (*groups, AUTHENTICATED)
-    return UserInfo(name, uid, groups, extra), checks
-
-
-def _all(headers: object, key: str) -> list[str]:
-    getall = getattr(headers, "getall", None)
-    if getall is not None:
-        return list(getall(key, []))
-    value = headers.get(key)  # type: ignore[attr-defined]
-    return [value] if value is not None else []
-
-
-def _service_account(name: str) -> tuple[str, str] | None:
-    parts = name.split(":")
-    if len(parts) == 4 and parts[0] == "system" and parts[1] == "serviceaccount" and parts[2] and parts[3]:
-        return parts[2], parts[3]
-    return None
-
-
-def _go_user(groups: Sequence[str], uid: str, extra: dict[str, tuple[str, ...]]) -> str:
-    """A user.DefaultInfo as Go's %#v prints it."""
-    listed = "[]string{" + ", ".join(f'"{g}"' for g in groups) + "}" if groups else "[]string(nil)"
-    if extra:
-        pairs = ", ".join(f'"{k}":[]string{{{", ".join(f"{chr(34)}{v}{chr(34)}" for v in vs)}}}' for k, vs in extra.items())
-        shown = f"map[string][]string{{{pairs}}}"
-    else:
-        shown = "map[string][]string(nil)"
-    return f'&user.DefaultInfo{{Name:"", UID:"{uid}", Groups:{listed}, Extra:{shown}}}'

@@ -50,7 +50,7 @@ class Bootstrap:
     async def _authentication_info(self) -> None:
         """Written at every start: authorities may have changed."""
         config = self._server.config
-        tree = config_map(config.client_ca, config.requestheader_ca, ("front-proxy-client",))
+        tree = config_map(config.client_ca, config.requestheader_ca, tuple(config.requestheader_allowed_names))
         if tree is not None and self._path(tree) is not None:
             await self._replace(tree)
 

@@ -162,6 +162,8 @@ class Request:
     user: UserInfo = ANONYMOUS
     #: who stood behind the request before impersonation
     original_user: UserInfo | None = None
+    #: the verb of constrained impersonation that allowed it (KEP-5284)
+    impersonation_constraint: str = ""
     received: float = 0.0
     #: path as it came on the wire, for proxying
     raw_path: str = ""

@@ -147,7 +147,7 @@ def _request(native: BaseRequest) -> Request:
 
     certificate = None
     transport = native.transport
-    if transport is not None and "Authorization" not in headers:
+    if transport is not None:
         ssl_object = transport.get_extra_info("ssl_object")
         if ssl_object is not None:
             certificate = ssl_object.getpeercert(True)

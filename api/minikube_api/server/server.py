@@ -24,7 +24,7 @@ from minikube_api import store as stores
 from minikube_api.meta import durations, times
 from minikube_api.meta.errors import BadRequest, InternalError, NotAcceptable, StatusError, Timeout
 from minikube_api.resources.resource import Registry
-from minikube_api.server import authentication, authorization, views
+from minikube_api.server import authentication, authorization, impersonation, views
 from minikube_api.server.access.access import Access
 from minikube_api.server.admission.chain import AdmissionChain
 from minikube_api.server.aggregation.checking import Checker
@@ -41,6 +41,7 @@ from minikube_api.server.deleting import Deleter
 from minikube_api.server.discovery import Discovery
 from minikube_api.server.fairness.fairness import Fairness, too_many
 from minikube_api.server.fairness.levels import Rejected
+from minikube_api.server.front_proxy import Issuers, RequestHeader
 from minikube_api.server.http import HttpFrontEnd
 from minikube_api.server.local import LocalTransport
 from minikube_api.server.metrics import Metrics
@@ -104,6 +105,8 @@ class Config:
     proxy_client_certificate: Path | None = None
     proxy_client_key: Path | None = None
     requestheader_ca: Path | None = None
+    #: common names of front proxies; none: whoever that CA signed for
+    requestheader_allowed_names: Sequence[str] = ("front-proxy-client",)
     token_file: Path | None = None
     service_cidr: str = "10.96.0.0/16"
     node_port_range: tuple[int, int] = (30000, 32767)
@@ -247,12 +250,18 @@ class Server:
         self.storage = Storage(store, self.registry)
         self.allocator = ServiceAllocator(config.service_cidr, config.node_port_range, self._rng)
         self.access = Access(self, service_account_key=config.service_account_key)
+        # kube-apiserver's order: proxies, certificates, tokens; the first that knows the client decides
         members: list[Authenticator] = [*config.authenticators]
+        front_proxies = None
+        if config.requestheader_ca is not None:
+            front_proxies = Issuers(config.requestheader_ca)
+            members.append(RequestHeader(front_proxies, config.requestheader_allowed_names))
+        clients = Issuers(config.client_ca) if config.client_ca is not None else None
+        members.append(authentication.ClientCertificate(clients, strangers=front_proxies))
         if config.token_file is not None:
             members.append(authentication.TokenFile.load(config.token_file))
         if self.access.tokens is not None:
             members.append(self.access.tokens)
-        members.append(authentication.ClientCertificate())
         self.authenticator = AuthenticatorChain(members, anonymous=config.anonymous)
         authorizers = self.access.authorizers() if config.authorizers is None else config.authorizers
         self.authorizer = AuthorizerChain([authorization.PrivilegedGroup(), authorization.PublicPaths(), *authorizers])
@@ -290,6 +299,9 @@ class Server:
         context.set_alpn_protocols(["http/1.1"])
         if config.client_ca is not None:
             context.load_verify_locations(config.client_ca)
+            context.verify_mode = ssl.CERT_OPTIONAL
+        if config.requestheader_ca is not None:
+            context.load_verify_locations(config.requestheader_ca)
             context.verify_mode = ssl.CERT_OPTIONAL
         return context
 
@@ -372,15 +384,7 @@ class Server:
     async def impersonate(self, request: Request) -> None:
         if request.in_process or not any(key.lower().startswith("impersonate-") for key in request.headers):
             return
-        found = authentication.impersonated(request)
-        if found is None:
-            return
-        user, checks = found
-        for attributes in checks:
-            decision = await self.authorizer.authorize(attributes)
-            if not decision.allowed:
-                raise authorization.refusal(attributes, decision.reason)
-        request.original_user, request.user = request.user, user
+        await impersonation.impersonate(request, self.authorizer)
 
     async def authorize(self, request: Request) -> None:
         attributes = authorization.attributes_of(request)

@@ -251,6 +251,8 @@ def event(request: Request, level: str, stage: str, code: int, failure: Mapping[
     }
     if request.original_user is not None:
         made["impersonatedUser"] = _user(request.user)
+    if request.impersonation_constraint:
+        made["authenticationMetadata"] = {"impersonationConstraint": request.impersonation_constraint}
     made["sourceIPs"] = [request.remote] if request.remote else []
     if agent := request.headers.get("User-Agent"):
         made["userAgent"] = agent

@@ -45,7 +45,7 @@ def user_headers(user: UserInfo) -> list[tuple[str, str]]:
 
 def _is_identity(key: str) -> bool:
     key = key.lower()
-    return key in ("x-remote-user", "x-remote-uid", "x-remote-group") or key.startswith("x-remote-extra-")
+    return key in ("x-remote-user", "x-remote-uid", "x-remote-group") or key.startswith(("x-remote-extra-", "impersonate-"))
 
 
 def forwarded_headers(request: Request) -> list[tuple[str, str]]:
