@@ -14,7 +14,10 @@ from minikube_api.schema.apply_shapes import ANY, ItemError, Shape
 
 
 def merge(live: dict[str, Any], applied: dict[str, Any], shape: Shape) -> dict[str, Any]:
-    """`live` with everything that `applied` names. Maps and keyed lists merge, leaves and atomic containers are replaced."""
+    """`live` with everything that `applied` names. Maps and keyed lists merge, leaves and atomic containers are replaced.
+
+    What is equal on both sides is not walked; as in `apply_compare`, equal is what Python says.
+    """
     return _merge_maps(live, applied, shape)
 
 
@@ -35,7 +38,8 @@ def _merge_maps(live: dict[str, Any], applied: dict[str, Any], shape: Shape) -> 
     for name, value in applied.items():
         if name in live:
             before = live[name]
-            merged[name] = before if before is value else _merge(before, value, shape.child(name)[1])
+            if before != value:
+                merged[name] = _merge(before, value, shape.child(name)[1])
         else:
             merged[name] = value
     return merged
@@ -62,7 +66,8 @@ def _merge_lists(live: list[Any], applied: list[Any], shape: Shape) -> list[Any]
 
     def joined(element: str) -> Any:
         live_item = before.get(element)
-        return after[element] if live_item is None else _merge(live_item, after[element], items)
+        item = after[element]
+        return item if live_item is None or live_item == item else _merge(live_item, item, items)
 
     i = j = 0
     while i < len(mine) or j < len(theirs):

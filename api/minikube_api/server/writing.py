@@ -160,8 +160,8 @@ class Writer:
                     entry = await self.storage.current(resource, write.namespace, write.name)
                     continue
             await self.base_on(write, entry)
-            # an own tree: the old one stays as it is for comparison
-            current = await views.tree_of(resource, entry)
+            # an own tree: the old one stays as it is for comparison; apply leaves it alone
+            current = write.old if patch.is_apply and write.old is not None else await views.tree_of(resource, entry)
             obj = patch.applied_to(current, resource, options, write.context, write.manager)
             write.tracked = patch.is_apply
             asked = asked_revision(obj)
