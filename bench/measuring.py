@@ -14,7 +14,7 @@ import re
 import ssl
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -37,14 +37,16 @@ class Result:
     rate: float
     p50_ms: float | None = None
     p99_ms: float | None = None
-    #: server CPU microseconds per request (or event, or pod)
+    #: server CPU microseconds per request (or event, or pod): a mean over the phase
     cpu_us: float | None = None
+    #: the same of the median request; only for phases with one request at a time, where CPU can be told apart by request
+    cpu_p50_us: float | None = None
     #: how late the server's loop woke up during the phase: 99 of 100 times at most (a bucket's bound); at worst
     lag_p99_ms: float | None = None
     lag_max_ms: float | None = None
 
 
-HEAD = f"{'':38} {'per second':>10} {'p50 ms':>9} {'p99 ms':>9} {'cpu us':>8} {'lag p99':>8} {'lag max':>8}"
+HEAD = f"{'':38} {'per second':>10} {'p50 ms':>9} {'p99 ms':>9} {'cpu us':>8} {'cpu p50':>8} {'lag p99':>8} {'lag max':>8}"
 
 
 def line(result: Result) -> str:
@@ -53,7 +55,8 @@ def line(result: Result) -> str:
 
     return (
         f"{result.name:38} {result.rate:10.0f} {shown(result.p50_ms, 9, 2)} {shown(result.p99_ms, 9, 2)}"
-        f" {shown(result.cpu_us, 8, 0)} {shown(result.lag_p99_ms, 8, 1)} {shown(result.lag_max_ms, 8, 1)}"
+        f" {shown(result.cpu_us, 8, 0)} {shown(result.cpu_p50_us, 8, 0)}"
+        f" {shown(result.lag_p99_ms, 8, 1)} {shown(result.lag_max_ms, 8, 1)}"
     )
 
 
@@ -138,26 +141,55 @@ class Bench:
     async def lag(self) -> Lag | None:
         return parse_lag((await self.call("GET", "/metrics", ok=(200, 403, 404))).decode())
 
+    def ran(self) -> float:
+        """Seconds the server's threads ran so far, by the scheduler's own count: nanoseconds, where `cpu` counts ticks of 10 ms."""
+        assert self.server is not None
+        tasks = Path("/proc", str(self.server.pid), "task").glob("*/schedstat")
+        return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
+
     async def measure(self, name: str, count: int, one: Callable[[int], Awaitable[Any]], in_flight: int | None = None) -> None:
         """Do `one(i)` for i < count, at most `in_flight` at a time."""
+        cpu: list[float] = []
+
+        async def costed(i: int) -> None:
+            before = self.ran()
+            await one(i)
+            cpu.append(self.ran() - before)
 
         async def all_of_them() -> tuple[int, list[float]]:
-            return count, await spread(count, in_flight or self.in_flight, one)
+            alone = in_flight == 1 and self.server is not None
+            return count, await spread(count, in_flight or self.in_flight, costed if alone else one)
 
-        await self.phase(name, all_of_them)
+        await self.phase(name, all_of_them, cpu)
 
-    async def phase(self, name: str, work: Callable[[], Coroutine[Any, Any, tuple[int, list[float]]]]) -> None:
-        """`work` returns how many requests (events, pods) it did, and the seconds each took ([]: not known)."""
+    async def phase(
+        self, name: str, work: Callable[[], Coroutine[Any, Any, tuple[int, list[float]]]], costs: Sequence[float] = ()
+    ) -> None:
+        """`work` returns how many requests (events, pods) it did, and the seconds each took ([]: not known).
+
+        `costs` holds, when it is done, the seconds of CPU that each request cost (nothing: not known).
+        """
         before = await self.lag()
         cpu, began = self.cpu(), time.perf_counter()
         count, took = await work()
         seconds, cpu = time.perf_counter() - began, self.cpu() - cpu
         after = await self.lag()
-        self.note(name, count, seconds, took, cpu, after.since(before) if after and before else None)
+        self.note(name, count, seconds, took, cpu, after.since(before) if after and before else None, costs)
 
-    def note(self, name: str, count: int, seconds: float, took: list[float], cpu: float, lag: tuple[float, float] | None) -> None:
+    def note(
+        self,
+        name: str,
+        count: int,
+        seconds: float,
+        took: list[float],
+        cpu: float,
+        lag: tuple[float, float] | None,
+        costs: Sequence[float] = (),
+    ) -> None:
         result = result_of(name, count, seconds, took)
         result.cpu_us = cpu / count * 1e6 if self.server is not None else None
+        if costs:
+            result.cpu_p50_us = sorted(costs)[len(costs) // 2] * 1e6
         result.lag_p99_ms, result.lag_max_ms = lag or (None, None)
         if not self.results:
             print(HEAD)
