@@ -352,6 +352,8 @@ class Cacher:
         except BaseException:
             self._groups.leave(watch)
             raise
+        # what is held for the others is in this watch's beginning already
+        watch.group.flush()
         watch.group.watches.add(watch)
         return watch
 
@@ -370,6 +372,7 @@ class Cacher:
     def tick(self, now: float) -> None:
         """Bookmarks that are due; called by the feed every second."""
         for group in self._groups:
+            group.flush()
             for watch in tuple(group.watches):
                 if watch.bookmark_due is not None and watch.bookmark_due <= now:
                     watch.push(Bookmark(self.revision))

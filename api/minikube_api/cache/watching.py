@@ -2,6 +2,10 @@
 
 Equal watches (same selection, same rendering) form a group. A batch of changes is filtered and encoded once a group, whatever the
 number of its watchers, and on the first watcher's pull. Nobody waits for a slow watcher: past its limit of pending events it is closed.
+
+What a delivery costs is a write to each watcher's connection (20 to 30 us with TLS), whatever the number of its events. So a crowd is paced:
+the first event after a pause goes out at once, what comes within the pace of it is held and goes out together. Whoever relies on the
+group's state (a watch that joins or ends, a bookmark) flushes first.
 """
 
 from __future__ import annotations
@@ -25,6 +29,11 @@ PENDING_LIMIT = 10_000
 _INITIAL = 256
 #: renderings made without giving the loop a turn
 _STRETCH = 32
+#: watchers of a group from which on deliveries are paced
+CROWD = 16
+#: seconds between two deliveries: so many a watcher (about a tenth of them is spent on writing), and at most
+PACE_EACH = 0.0002
+PACE_LIMIT = 0.05
 
 
 class Change:
@@ -99,6 +108,10 @@ class Group:
         self.rendering = rendering
         self.watches: set[Watch] = set()
         self._plain = selection.labels is None and selection.fields is None
+        self._held: list[tuple[Type, Entry]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        #: loop time of the last delivery to a crowd
+        self._delivered = 0.0
 
     def select(self, changes: Iterable[Change]) -> list[tuple[Type, Entry]]:
         """What these watchers see of changes in their namespace and of their name."""
@@ -122,11 +135,35 @@ class Group:
         return seen
 
     def offer(self, changes: Sequence[Change]) -> None:
-        seen = self.select(changes)
-        if seen:
-            delivery = Delivery(seen)
+        self._held += self.select(changes)
+        if not self._held or self._timer is not None:
+            return
+        if len(self.watches) < CROWD:
+            self.flush()
+            return
+        loop = asyncio.get_running_loop()
+        due = self._delivered + min(len(self.watches) * PACE_EACH, PACE_LIMIT)
+        if loop.time() >= due:
+            self._delivered = loop.time()
+            self.flush()
+        else:
+            self._timer = loop.call_at(due, self._on_time)
+
+    def _on_time(self) -> None:
+        self._delivered = asyncio.get_running_loop().time()
+        self.flush()
+
+    def flush(self) -> None:
+        """Give the watchers what is held for them."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        held = self._held
+        if held:
+            self._held = []
+            delivery = Delivery(held)
             for watch in tuple(self.watches):
-                watch.push(delivery, len(seen))
+                watch.push(delivery, len(held))
 
 
 class Watch:
@@ -182,6 +219,8 @@ class Watch:
 
     def end(self, why: Literal["slow", "closed"]) -> None:
         """No more events; what a slow watcher had pending is dropped."""
+        if why == "closed" and not self.ended:
+            self.group.flush()
         self.ended = self.ended or why
         if why == "slow":
             self._queue.clear()
