@@ -166,3 +166,10 @@ def test_decoding_takes_protobuf_and_drops_gos_zero_values():
     assert decoding.decode(later, pods, **options)[1] == []
     with pytest.raises(BadRequest, match="the object provided is unrecognized"):
         decoding.decode(b"nothing", schema, kind="ConfigMap", api_version="v1", media_type=protobuf.MEDIA_TYPE)
+
+
+def test_a_message_without_fields_is_read():
+    version = text(1, "v1") + text(5, text(1, b""))
+    spec = text(1, "example.com") + text(7, version)
+    tree = protobuf.decode(envelope("apiextensions.k8s.io/v1", "CustomResourceDefinition", text(2, spec)))
+    assert tree["spec"]["versions"] == [{"name": "v1", "subresources": {"status": {}}}]

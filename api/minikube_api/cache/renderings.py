@@ -25,13 +25,15 @@ class Rendering:
     """`render` makes the JSON of an entry (one event's object, one list item); it may be async (conversion webhooks).
 
     `render` None is the stored form itself. `first` renders the first event of a watch differently (a Table's
-    columnDefinitions go out once). `key` must tell renderings apart within one kind.
+    columnDefinitions go out once). `key` must tell renderings apart within one kind. `frame` makes an event of its type and its object's
+    bytes; None is a line of JSON.
     """
 
     key: Hashable
     bookmark: Bookmark
     render: Callable[[Entry], bytes | Awaitable[bytes]] | None = None
     first: Callable[[Entry], bytes | Awaitable[bytes]] | None = None
+    frame: Callable[[str, bytes], bytes] | None = None
 
 
 class RenderedBytes:

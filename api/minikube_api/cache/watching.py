@@ -81,6 +81,7 @@ class Delivery:
 async def _lines(events: Iterable[tuple[Type, Entry]], rendering: Rendering, rendered: RenderedBytes) -> list[bytes]:
     lines = []
     stretch = 0
+    frame = rendering.frame
     for kind, entry in events:
         body = rendered.get(entry, rendering)
         if body is None:
@@ -88,7 +89,7 @@ async def _lines(events: Iterable[tuple[Type, Entry]], rendering: Rendering, ren
             if stretch % _STRETCH == 0:
                 await asyncio.sleep(0)
             body = await rendered.render(entry, rendering)
-        lines.append(_HEADS[kind] + body + _TAIL)
+        lines.append(_HEADS[kind] + body + _TAIL if frame is None else frame(kind, body))
     return lines
 
 
@@ -260,8 +261,10 @@ class Watch:
         while self._queue:
             item = self._queue.popleft()
             if isinstance(item, Bookmark):
-                body = self.group.rendering.bookmark(item.revision, item.initial_end)
-                chunks.append(_HEADS["BOOKMARK"] + body + _TAIL)
+                rendering = self.group.rendering
+                body = rendering.bookmark(item.revision, item.initial_end)
+                frame = rendering.frame
+                chunks.append(_HEADS["BOOKMARK"] + body + _TAIL if frame is None else frame("BOOKMARK", body))
             else:
                 self._pending -= len(item.events)
                 chunks.append(await self._encode(item))

@@ -1,4 +1,4 @@
-"""Kubernetes' protobuf bodies, decoded to JSON trees: `k8s\\0` and a `runtime.Unknown` with the object inside.
+"""Kubernetes' protobuf bodies, decoded to JSON trees: `k8s\\0` and a `runtime.Unknown` with the object inside (`protobuf_writing` is the way back).
 
 The wire format is read by hand, driven by the generated table `protobuf.jsonl` (message -> number -> JSON name and type); a
 message is compiled when first met. Go writes the zero values of its non-pointer fields, so `decoding.check` has to follow.
@@ -64,16 +64,21 @@ def _envelope(data: bytes) -> dict[str, Any]:
     if content_type == "application/json":
         return orjson.loads(raw)
     api_version, kind = about.get("apiVersion", ""), about.get("kind", "")
-    tree = _message(_message_of(api_version, kind))(raw)
+    tree = _message(message_of(api_version, kind))(raw)
     return {"apiVersion": api_version, "kind": kind, **tree}
 
 
-def _message_of(api_version: str, kind: str) -> str:
+def message_of(api_version: str, kind: str) -> str:
+    """The message of a kind. Raises WireProblem."""
     group, _, version = api_version.rpartition("/")
     if builtin.is_kind(group, version, kind):
         return builtin.load(group, version, kind).definition.removeprefix("io.k8s.")
-    if (_META + kind).encode() in _lines():
-        return _META + kind
+    if (api_version, kind) == ("meta.k8s.io/v1beta1", "PartialObjectMetadataList"):
+        return "apimachinery.pkg.apis.meta.v1beta1.PartialObjectMetadataList"
+    # of one layout in both versions
+    name = f"api.apidiscovery.v2.{kind}" if group == "apidiscovery.k8s.io" else _META + kind
+    if name.encode() in _lines():
+        return name
     raise WireProblem(f'no kind "{kind}" is registered for version "{api_version}"')
 
 
@@ -137,6 +142,11 @@ def _lines() -> dict[bytes, bytes]:
     return dict(line.split(b"\t", 1) for line in _TABLE.read_bytes().split(b"\n") if line)
 
 
+def fields_of(name: str) -> dict[str, tuple[str, str]]:
+    """Field number of a message -> (JSON name, "" = inlined; type). A message that the table lacks has no fields."""
+    return orjson.loads(_lines().get(name.encode(), b"{}"))
+
+
 @cache
 def _message(name: str) -> Reader:
     """The reader of a message; those that encode themselves in JSON have their own."""
@@ -146,7 +156,7 @@ def _message(name: str) -> Reader:
     if name == "items":
         return _items
     fields: dict[int, tuple[str, str, Reader]] = {}
-    specs = orjson.loads(_lines()[name.encode()])
+    specs = fields_of(name)
 
     def read(data: bytes) -> dict[str, Any]:
         tree: dict[str, Any] = {}

@@ -13,8 +13,11 @@ import orjson
 
 from minikube_api.resources.resource import Registry, Resource, Subresource
 from minikube_api.server.context import Answer, Object
+from minikube_api.server.negotiation import JSON, KNOWN, View, clauses, covers
+from minikube_api.server.views import encoded
 
-AGGREGATED_TYPE = "application/json;g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryList"
+_AGGREGATED = "APIGroupDiscoveryList"
+_AGGREGATED_GROUP = "apidiscovery.k8s.io"
 #: kube-apiserver's group priorities (the APIService priorities of the local groups), highest first
 _GROUP_ORDER = (
     "apiregistration.k8s.io",
@@ -69,7 +72,7 @@ class Discovery:
         self._registry = registry
         self._address = server_address
         self._built = -1
-        self._answers: dict[tuple[str, str], tuple[bytes, str, str]] = {}
+        self._answers: dict[tuple[str, str], tuple[bytes, str]] = {}
         self._groups: dict[str, dict[str, list[Resource]]] = {}
         #: group versions of aggregated API servers; whoever changes them also bumps the Registry's version
         self.elsewhere: Callable[[], Mapping[tuple[str, str], Elsewhere]] = dict
@@ -112,22 +115,24 @@ class Discovery:
         """The answer of /api, /apis, /api/v1, /apis/G, /apis/G/V (no trailing slash), or None when nothing is served there."""
         self._refresh()
         parts = path.strip("/").split("/")
-        form = _aggregated(accept) if len(parts) == 1 else ""
+        media_type, form = _aggregated(accept) if len(parts) == 1 else ("", "")
         made = self._answers.get((path, form))
         if made is None:
             tree = self._document(parts, form)
             if tree is None:
                 return None
             body = orjson.dumps(tree)
-            kind = AGGREGATED_TYPE.format(form) if form else "application/json"
-            made = self._answers[path, form] = (body, kind, f'"{hashlib.sha512(body).hexdigest().upper()}"')
-        body, kind, etag = made
-        headers = {"Vary": "Accept"}
-        if form:
-            headers["ETag"] = etag
-            if if_none_match == etag:
-                return Answer(304, b"", kind, headers)
-        return Answer(200, body, kind, headers)
+            made = self._answers[path, form] = (body, f'"{hashlib.sha512(body).hexdigest().upper()}"')
+        body, etag = made
+        if not form:
+            return Answer(200, body, JSON, {"Vary": "Accept"})
+        headers = {"ETag": etag, "Vary": "Accept", "Cache-Control": "public"}
+        if if_none_match == etag:
+            return Answer(304, b"", "", headers)
+        answer = encoded(200, body, View(media_type))
+        answer.content_type = f"{media_type};g={_AGGREGATED_GROUP};v={form};as={_AGGREGATED}"
+        answer.headers = headers
+        return answer
 
     def _document(self, parts: list[str], form: str) -> Object | None:
         root, rest = parts[0], parts[1:]
@@ -191,19 +196,23 @@ class Discovery:
         return {"version": version, **listed, "freshness": "Current" if other.current else "Stale"}
 
 
-def _aggregated(accept: str) -> str:
-    """The apidiscovery.k8s.io version that an Accept header puts first, or ""."""
-    if "APIGroupDiscoveryList" not in accept:
-        return ""
-    for part in accept.split(","):
-        items = {item.strip() for item in part.split(";")}
-        if "as=APIGroupDiscoveryList" in items and "g=apidiscovery.k8s.io" in items:
-            for version in ("v2", "v2beta1"):
-                if f"v={version}" in items and "application/json" in items:
-                    return version
-        elif items & {"application/json", "*/*"}:
-            return ""
-    return ""
+def _aggregated(accept: str) -> tuple[str, str]:
+    """The media type and the apidiscovery.k8s.io version of the first aggregated form that an Accept header takes, if any.
+
+    As kube-apiserver has it, one such form anywhere in the header goes before all others (discoveryEndpointRestrictions).
+    """
+    if _AGGREGATED not in accept:
+        return "", ""
+    for media_range, params in clauses(accept):
+        version = params.get("v", "")
+        if params.get("as") != _AGGREGATED or params.get("g") != _AGGREGATED_GROUP or version not in ("v2", "v2beta1"):
+            continue
+        if params.get("sv") or params.get("stream"):
+            continue
+        for known in KNOWN:
+            if covers(media_range, known):
+                return known, version
+    return "", ""
 
 
 def _legacy(resource: Resource) -> Object:

@@ -12,7 +12,7 @@ from minikube_api.schema import openapi_protobuf
 from minikube_api.schema.openapi import CustomSchema, Documents
 from minikube_api.server.context import Answer, Request
 from minikube_api.server.discovery import Elsewhere
-from minikube_api.server.negotiation import JSON, negotiate
+from minikube_api.server.negotiation import JSON, UNTRANSFORMED, negotiate
 
 
 class OpenApi:
@@ -34,7 +34,7 @@ class OpenApi:
             accept = request.headers.get("Accept", "")
             as_protobuf = accept.startswith(openapi_protobuf.ACCEPTED)
             if not as_protobuf:
-                negotiate(accept, False)
+                negotiate(accept, UNTRANSFORMED)
             async with self._making:
                 make = self._documents.v2_protobuf if as_protobuf else self._documents.v2
                 body, tag = await asyncio.to_thread(make)

@@ -11,7 +11,7 @@ import orjson
 
 from minikube_api.server.context import Answer, Object, Reply, Request
 from minikube_api.server.health import NOT_FOUND, Check, Health
-from minikube_api.server.negotiation import PLAIN, View, negotiate
+from minikube_api.server.negotiation import JSON, PLAIN, UNTRANSFORMED, View, negotiate, pretty
 from minikube_api.server.openapi import OpenApi
 from minikube_api.server.routing import method_not_allowed, wants_pretty
 from minikube_api.server.views import encoded
@@ -71,7 +71,7 @@ class Paths:
         answer = self._server.discovery.answer(path, accept, request.headers.get("If-None-Match", ""))
         if answer is None:
             return NOT_FOUND
-        if answer.content_type == "application/json":
+        if answer.content_type == JSON:
             view = _view(request)
             if view != PLAIN:
                 shown = encoded(answer.status, answer.body, view)
@@ -106,8 +106,8 @@ def _log_failure(name: str, error: Exception) -> None:
 
 
 def _view(request: Request) -> View:
-    view = negotiate(request.headers.get("Accept", ""), False)
-    return View(view.media_type, "", "", True) if wants_pretty(request.query, request.headers) else view
+    view = negotiate(request.headers.get("Accept", ""), UNTRANSFORMED)
+    return pretty(view) if wants_pretty(request.query, request.headers) else view
 
 
 def version() -> Object:

@@ -19,7 +19,7 @@ from minikube_api.meta.errors import BadRequest, Expired, NotFound, StatusError,
 from minikube_api.resources.resource import Resource
 from minikube_api.server import views
 from minikube_api.server.context import Answer, Object, Request, Stream
-from minikube_api.server.negotiation import View
+from minikube_api.server.negotiation import JSON, PROTOBUF, View
 from minikube_api.server.options import ListOptions, list_options
 from minikube_api.server.storage import Storage
 
@@ -74,6 +74,8 @@ async def list_(storage: Storage, request: Request, resource: Resource, view: Vi
         metadata["continue"] = page.continue_token
     if page.remaining:
         metadata["remainingItemCount"] = page.remaining
+    if view.media_type == PROTOBUF:
+        return Answer(200, await views.list_message(resource, cacher, page.items, metadata, view), PROTOBUF)
     bodies = None
     if not views.stored_here(resource):
         plain = views.rendering(resource, View(), "")
@@ -97,12 +99,13 @@ async def watch(storage: Storage, request: Request, resource: Resource, view: Vi
         bookmarks=options.bookmarks,
     )
     rendering = views.rendering(resource, view, request.query.get("includeObject", ""))
+    content_type = f"{PROTOBUF};stream=watch" if view.media_type == PROTOBUF else JSON
     opening = storage.cacher(resource).watch(wanted, rendering, timeout=seconds)
     try:
         events = await opening.__aenter__()
     except (Expired, Timeout) as error:
-        return Stream(200, _only(error_line(error)))
-    return Stream(200, WatchLines(opening, events, seconds))
+        return Stream(200, _only(error_event(error, view)), content_type)
+    return Stream(200, WatchLines(opening, events, seconds), content_type)
 
 
 async def _only(line: bytes) -> AsyncIterator[bytes]:
@@ -128,5 +131,9 @@ class WatchLines:
         await self._opening.__aexit__(None, None, None)
 
 
-def error_line(error: StatusError) -> bytes:
+def error_event(error: StatusError, view: View) -> bytes:
+    if view.media_type == PROTOBUF:
+        from minikube_api.schema import protobuf_writing
+
+        return protobuf_writing.event_frame("ERROR", protobuf_writing.encode(error.status()))
     return b'{"type":"ERROR","object":%b}\n' % orjson.dumps(error.status())

@@ -5,16 +5,17 @@ from __future__ import annotations
 import random
 from collections.abc import Awaitable, Callable, Mapping
 
-from minikube_api.meta.errors import MethodNotAllowed, NotFound
+from minikube_api.meta import field_errors
+from minikube_api.meta.errors import BadRequest, MethodNotAllowed, NotFound
 from minikube_api.resources.resource import Registry, Resource
 from minikube_api.server import reading
 from minikube_api.server.context import Answer, Reply, Request
 from minikube_api.server.deleting import Deleter
 from minikube_api.server.discovery import Discovery
 from minikube_api.server.health import NOT_FOUND
-from minikube_api.server.negotiation import PLAIN, View, negotiate
+from minikube_api.server.negotiation import JSON, PLAIN, PROTOBUF, Scope, View, negotiate, pretty
 from minikube_api.server.storage import Storage
-from minikube_api.server.websockets import over_websocket, send_events
+from minikube_api.server.websockets import over_websocket, send_events, send_messages
 from minikube_api.server.websockets import wanted as websocket_wanted
 from minikube_api.server.writing import Writer
 
@@ -105,7 +106,7 @@ class Router:
         if isinstance(resource, Answer):
             return resource
         info = request.info
-        view = view_of(request, tables=has_columns(resource, info.subresource))
+        view = view_of(request, resource)
         if deprecated := deprecation(resource):
             request.warn(deprecated)
         if info.subresource and info.subresource not in _SAME_OBJECT:
@@ -126,7 +127,8 @@ class Router:
             return await reading.list_(self.storage, request, resource, view)
         if verb == "watch":
             stream = await reading.watch(self.storage, request, resource, view, self.rng)
-            return over_websocket(stream, send_events) if websocket_wanted(request) else stream
+            send = send_messages if view.media_type == PROTOBUF else send_events
+            return over_websocket(stream, send) if websocket_wanted(request) else stream
         if verb == "create":
             if resource.terminating:
                 raise MethodNotAllowed("create not allowed while custom resource definition is terminating", details={})
@@ -147,18 +149,42 @@ def has_columns(resource: Resource, subresource: str) -> bool:
     return "get" in resource.verbs or "list" in resource.verbs
 
 
-def view_of(request: Request, *, tables: bool = True) -> View:
-    """Raises NotAcceptable."""
+def view_of(request: Request, resource: Resource) -> View:
+    """Raises NotAcceptable, and BadRequest for a Table that can't be made as asked."""
     accept = request.headers.get("Accept", "")
-    view = PLAIN if not accept else negotiate(accept, True, tables)
-    if wants_pretty(request.query, request.headers):
-        view = View(view.media_type, view.form, view.version, True)
-    return view
+    if accept in ("", "*/*", JSON):
+        view = PLAIN
+    else:
+        info = request.info
+        watches = info.verb == "watch"
+        view = negotiate(
+            accept,
+            Scope(
+                tables=has_columns(resource, info.subresource),
+                messages=not resource.custom,
+                lists=watches or info.verb == "list",
+                watches=watches,
+            ),
+        )
+        if view.form == "Table":
+            check_include(request.query.get("includeObject", ""))
+    return pretty(view) if wants_pretty(request.query, request.headers) else view
+
+
+def check_include(include: str) -> None:
+    """ValidateTableOptions. Raises BadRequest."""
+    if include not in ("", "None", "Metadata", "Object"):
+        problem = field_errors.invalid("includeObject", include, "must be 'Metadata', 'Object', 'None', or empty")
+        raise BadRequest(f"Unable to convert to Table as requested: {problem}")
+
+
+#: what Go's strconv.ParseBool takes for true
+_TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 
 
 def wants_pretty(query: Mapping[str, str], headers: Mapping[str, str]) -> bool:
     """?pretty decides; without it people (browsers, curl, wget) get it."""
-    if "pretty" in query:
-        return query["pretty"] not in ("false", "0")
+    if query.get("pretty"):
+        return query["pretty"] in _TRUE
     agent = headers.get("User-Agent", "")
     return agent.startswith(("curl", "Wget", "Mozilla/5.0"))

@@ -45,7 +45,7 @@ from minikube_api.server.front_proxy import Issuers, RequestHeader
 from minikube_api.server.http import HttpFrontEnd
 from minikube_api.server.local import LocalTransport
 from minikube_api.server.metrics import Metrics
-from minikube_api.server.negotiation import JSON, negotiate
+from minikube_api.server.negotiation import JSON, PLAIN, UNTRANSFORMED, negotiate
 from minikube_api.server.paths import Paths
 from minikube_api.server.routing import Router
 from minikube_api.server.service_addresses import ServiceAddresses
@@ -429,9 +429,9 @@ def time_limit(request: Request) -> float:
 def failed(request: Request, error: StatusError) -> Answer:
     """A Status answer in the media type the client takes."""
     try:
-        view = negotiate(request.headers.get("Accept", ""), True)
+        view = negotiate(request.headers.get("Accept", ""), UNTRANSFORMED)
     except NotAcceptable:
-        view = negotiate("")
+        view = PLAIN
     answer = views.encoded(error.status_code, orjson.dumps(error.status()), view)
     if error.retry_after_seconds is not None:
         answer.headers["Retry-After"] = str(error.retry_after_seconds)

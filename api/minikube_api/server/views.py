@@ -15,11 +15,13 @@ from typing import Any
 import msgspec
 import orjson
 
+from minikube_api.cache.cacher import Cacher
 from minikube_api.cache.entries import Entry
 from minikube_api.cache.renderings import Rendering
+from minikube_api.meta.errors import NotAcceptable
 from minikube_api.resources.resource import Resource
 from minikube_api.server.context import Answer, Object
-from minikube_api.server.negotiation import JSON, YAML, View
+from minikube_api.server.negotiation import JSON, PROTOBUF, YAML, View
 
 #: how many objects are rendered before the loop may do something else
 _BATCH = 100
@@ -142,7 +144,23 @@ def view_of(resource: Resource, body: bytes, tree: Object | None, view: View, in
         tree = orjson.loads(body) if tree is None else tree
         made = row(resource, tree, body, include, view.version, time.time())
         return table(view.version, {"resourceVersion": str(revision)}, [made], column_definitions(resource))
+    if view.form == "PartialObjectMetadataList":
+        raise other_form(resource, view.form, f"is not a list ({go_type(resource)})")
     return partial(body, view.version)
+
+
+def other_form(resource: Resource, form: str, why: str) -> NotAcceptable:
+    """Metadata of a list asked for one object, or the other way round."""
+    return NotAcceptable(f"you requested {form}, but the requested object {why}")
+
+
+def go_type(resource: Resource, suffix: str = "") -> str:
+    """The internal Go type that kube-apiserver holds: `*core.Pod`, `*core.PodList`."""
+    if resource.custom:
+        return f"*unstructured.Unstructured{suffix}"
+    group = resource.storage_version[0]
+    package = "core" if group in ("", "events.k8s.io") else group.split(".")[0]
+    return f"*{package}.{resource.kind}{suffix}"
 
 
 async def list_body(
@@ -158,6 +176,7 @@ async def list_body(
             if i % _BATCH == _BATCH - 1:
                 await asyncio.sleep(0)
         return table(view.version, metadata, rows, column_definitions(resource))
+    check_list_form(resource, view)
     if view.form:
         kind, api_version = "PartialObjectMetadataList", f"meta.k8s.io/{view.version}"
         parts = []
@@ -180,13 +199,63 @@ async def list_body(
     return b"%b%b]}" % (head, b",".join(parts))
 
 
+def check_list_form(resource: Resource, view: View) -> None:
+    """Raises NotAcceptable for the metadata of one object where there is a list."""
+    if view.form == "PartialObjectMetadata":
+        raise other_form(resource, view.form, f"is a list ({go_type(resource, 'List')})")
+
+
+async def list_message(resource: Resource, cacher: Cacher, items: Sequence[Entry], metadata: Object, view: View) -> bytes:
+    """A list as protobuf; what each item is there is kept by the cache."""
+    from minikube_api.schema import protobuf_writing
+
+    check_list_form(resource, view)
+    if view.form:
+        api_version, kind, item = f"meta.k8s.io/{view.version}", view.form, "PartialObjectMetadata"
+    else:
+        api_version, kind, item = resource.api_version, list_kind(resource), resource.kind
+    write = protobuf_writing.message(api_version, item)
+    plain = rendering(resource, View(), "")
+
+    async def message(entry: Entry) -> bytes:
+        body = partial(entry.body, view.version) if view.form else await json_of(plain, entry)
+        return write(orjson.loads(body))
+
+    key = (resource.group, resource.version, resource.plural, view.form, view.version, "message")
+    messages = await cacher.rendered(items, Rendering(key=key, bookmark=plain.bookmark, render=message))
+    return protobuf_writing.list_envelope(api_version, kind, metadata, messages)
+
+
 def list_kind(resource: Resource) -> str:
     return resource.list_kind or resource.kind + "List"
 
 
 def rendering(resource: Resource, view: View, include: str) -> Rendering:
     """What a watcher of this resource and view sees, for the cache to memoise."""
+    as_json = json_rendering(resource, view, include)
+    return protobuf_rendering(as_json) if view.media_type == PROTOBUF else as_json
 
+
+def protobuf_rendering(as_json: Rendering) -> Rendering:
+    from minikube_api.schema import protobuf_writing
+
+    def bookmark(revision: int, initial_end: bool) -> bytes:
+        return protobuf_writing.encode(orjson.loads(as_json.bookmark(revision, initial_end)))
+
+    async def render(entry: Entry) -> bytes:
+        return protobuf_writing.encode(orjson.loads(await json_of(as_json, entry)))
+
+    return Rendering(key=(as_json.key, PROTOBUF), bookmark=bookmark, render=render, frame=protobuf_writing.event_frame)
+
+
+async def json_of(as_json: Rendering, entry: Entry) -> bytes:
+    if as_json.render is None:
+        return entry.body
+    made = as_json.render(entry)
+    return await made if inspect.isawaitable(made) else made
+
+
+def json_rendering(resource: Resource, view: View, include: str) -> Rendering:
     def bookmark(revision: int, initial_end: bool) -> bytes:
         metadata: Object = {"resourceVersion": str(revision)}
         if initial_end:
@@ -240,6 +309,10 @@ def rendering(resource: Resource, view: View, include: str) -> Rendering:
 
 def encoded(status: int, body: bytes, view: View) -> Answer:
     """JSON bytes as the media type that was negotiated."""
+    if view.media_type == PROTOBUF:
+        from minikube_api.schema import protobuf_writing
+
+        return Answer(status, protobuf_writing.encode(orjson.loads(body)), PROTOBUF)
     if view.media_type == YAML:
         return Answer(status, to_yaml(orjson.loads(body)), YAML)
     if view.pretty:

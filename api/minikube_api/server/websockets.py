@@ -76,6 +76,14 @@ async def send_events(socket: Any, chunk: bytes, protocol: str) -> None:
         await socket.send_str(line.decode())
 
 
+async def send_messages(socket: Any, chunk: bytes, protocol: str) -> None:
+    """Events as protobuf: the WebSocket frames them, so that they need no length."""
+    from minikube_api.schema import protobuf_writing
+
+    for message in protobuf_writing.frames(chunk):
+        await socket.send_bytes(message)
+
+
 async def send_log(socket: Any, chunk: bytes, protocol: str) -> None:
     if protocol == "base64.binary.k8s.io":
         await socket.send_str(base64.b64encode(chunk).decode())

@@ -32,6 +32,12 @@ LEAVES = {
     "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaPropsOrStringArray": "any",
 }
 META = "io.k8s.apimachinery.pkg.apis.meta.v1."
+#: what is only ever answered: messages that no published schema names
+ANSWERS = (
+    "apimachinery.pkg.apis.meta.v1.PartialObjectMetadataList",
+    "apimachinery.pkg.apis.meta.v1beta1.PartialObjectMetadataList",
+    "api.apidiscovery.v2.APIGroupDiscoveryList",
+)
 
 
 def write(
@@ -62,7 +68,7 @@ def write(
         texts.append(f"{short(name)}\t{_dump(_descriptions(schemas[name]))}")
     (directory / "builtin.jsonl").write_text("\n".join(facts) + "\n")
     (directory / "descriptions.jsonl").write_text("\n".join(texts) + "\n")
-    wire = [f"{name}\t{_dump(fields)}" for name, fields in sorted(messages(wanted, structs).items())]
+    wire = [f"{name}\t{_dump(fields)}" for name, fields in sorted(messages([*wanted, *ANSWERS], structs).items())]
     (directory / "protobuf.jsonl").write_text("\n".join(wire) + "\n")
     return unknown
 
