@@ -90,12 +90,21 @@ class Components:
             root_ca=authority.certificate.decode(),
             signing_certificate=authority.certificate.decode(),
             signing_key=authority.key.decode(),
+            sign_token=self._sign_token,
             volumes_directory=str(self.layout.volumes) if self.spec.real_nodes else "",
         )
         manager = ControllerManager(client_for, options)
         manager.prepare()
         group.create_task(manager.run(), name="controllers")
         return manager.synced
+
+    def _sign_token(self, namespace: str, account: str, uid: str, secret: str) -> str:
+        """The token of a Secret for a service account; the key is read with the first."""
+        from minikube_api.server.access.jwt import SigningKey
+        from minikube_api.server.access.service_accounts import secret_token
+
+        key = SigningKey(self.credentials.service_account_key())
+        return secret_token(key, namespace, account, uid, secret)
 
     def _scheduler(self, group: asyncio.TaskGroup) -> Ready:
         from minikube_py.scheduler.scheduler import Scheduler

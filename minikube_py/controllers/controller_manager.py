@@ -34,6 +34,7 @@ CONTROLLERS: Final[dict[str, str]] = {
     "endpointslice-mirroring-controller": "mirroring:EndpointSliceMirroringController",
     "namespace-controller": "namespaces:NamespaceController",
     "serviceaccount-controller": "serviceaccounts:ServiceAccountController",
+    "serviceaccount-token-controller": "service_account_tokens:TokensController",
     "clusterrole-aggregation-controller": "clusterrole_aggregation:ClusterRoleAggregationController",
     "resourcequota-controller": "resourcequota:ResourceQuotaController",
     "certificatesigningrequest-approving-controller": "certificates:ApprovingController",
@@ -57,7 +58,8 @@ class Options:
     """Seconds for times. `controllers` as kube-controller-manager's flag: names, `*` = all, `-NAME` = not this one.
 
     `signing_certificate` and `signing_key` (PEM) are the authority that signs CertificateSigningRequests. `volumes_directory`: where
-    volumes of the class `standard` are made ("" = not here).
+    volumes of the class `standard` are made ("" = not here). `sign_token(namespace, account, account's uid, secret)` makes the token of a
+    Secret of type kubernetes.io/service-account-token.
     """
 
     controllers: tuple[str, ...] = ("*",)
@@ -69,6 +71,7 @@ class Options:
     signing_key: str = field(default="", repr=False)
     volumes_directory: str = ""
     terminated_pod_threshold: int = 12500
+    sign_token: Callable[[str, str, str, str], str] | None = None
 
     def enabled(self) -> list[str]:
         """Names of the controllers to run. Raises ValueError for a name that is none."""
@@ -85,6 +88,8 @@ class Options:
             return not (self.signing_certificate and self.signing_key)
         if name == "root-ca-certificate-publisher-controller":
             return not self.root_ca
+        if name == "serviceaccount-token-controller":
+            return self.sign_token is None
         return name == "node-ipam-controller" and not self.cluster_cidr
 
 

@@ -143,3 +143,20 @@ def test_what_says_no_to_updates_is_left_alone() -> None:
     made = completed(on, wanted)
     assert made is not None
     assert made["rules"] == [rule("get", "nodes"), rule("get", "pods")]
+
+
+async def test_only_who_holds_everything_may_aggregate(w: World) -> None:
+    await w.ok("POST", f"{RBAC}/clusterroles", role("makers", rule("create", "clusterroles", GROUP)))
+    await w.ok("POST", f"{RBAC}/clusterrolebindings", binding("makers", "ClusterRole", "makers", USER))
+    role = {"metadata": {"name": "gathering"}, "aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {"a": "b"}}]}}
+    assert await w.refused("POST", f"{RBAC}/clusterroles", role, user=BOB) == (
+        'clusterroles.rbac.authorization.k8s.io "gathering" is forbidden: '
+        "must have cluster-admin privileges to use the aggregationRule"
+    )
+
+
+async def test_a_role_reference_of_no_known_kind_cannot_be_looked_up(w: World) -> None:
+    await w.ok("POST", f"{R}/roles", role("makers", rule("create", "rolebindings", GROUP)))
+    await w.ok("POST", f"{R}/rolebindings", binding("makers", "Role", "makers", USER))
+    status, tree = await w(BOB, "POST", f"{R}/rolebindings", binding("x", "Robot", "r", USER))
+    assert (status, tree["message"]) == (500, 'unsupported role reference kind: "Robot"')

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from minikube_api.server.access import reviews
+from minikube_api.server.access import review_bodies as reviews
 
 PODS = {"verb": "list", "resource": "pods"}
 AT = "spec.resourceAttributes"

@@ -11,6 +11,7 @@ from access_world import ADMIN, NS, World, node, pod, world
 
 from minikube_api.server.access.certificates import key_pem, new_key
 from minikube_api.server.access.jwt import InvalidToken, SigningKey
+from minikube_api.server.access.service_accounts import secret_token
 
 REVIEW = "/apis/authentication.k8s.io/v1/tokenreviews"
 
@@ -67,10 +68,82 @@ async def test_a_pods_token_names_pod_and_node_and_ends_with_the_pod(w: World) -
     assert "authenticated" not in await review(w, text)
 
 
-async def test_a_projected_token_lasts_a_year_and_warns_after_an_hour(w: World) -> None:
-    inside = claims(await token(w, {"expirationSeconds": 3607}))
+async def test_a_pods_token_lasts_a_year_and_warns_after_an_hour(w: World) -> None:
+    await w.ok("POST", f"{NS}/pods", pod("p"))
+    ref = {"kind": "Pod", "apiVersion": "v1", "name": "p"}
+    inside = claims(await token(w, {"expirationSeconds": 3607, "boundObjectRef": ref}))
     assert inside["exp"] - inside["iat"] == 365 * 24 * 3600
     assert inside["kubernetes.io"]["warnafter"] - inside["iat"] == 3607
+    plain = claims(await token(w, {"expirationSeconds": 3607}))
+    assert plain["exp"] - plain["iat"] == 3607
+
+
+async def test_a_token_outlives_the_node_of_its_pod(w: World) -> None:
+    await w.ok("POST", "/api/v1/nodes", {"metadata": {"name": "n1"}})
+    await w.ok("POST", f"{NS}/pods", pod("p", nodeName="n1"))
+    text = await token(w, {"boundObjectRef": {"kind": "Pod", "apiVersion": "v1", "name": "p"}})
+    bound_to_node = await token(w, {"boundObjectRef": {"kind": "Node", "apiVersion": "v1", "name": "n1"}})
+    await w.ok("DELETE", "/api/v1/nodes/n1")
+    assert (await review(w, text))["authenticated"] is True
+    assert (await review(w, bound_to_node))["error"] == ("[invalid bearer token, service account token has been invalidated]")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "says"),
+    [
+        pytest.param(
+            {"metadata": {"name": "other"}},
+            422,
+            'TokenRequest.authentication.k8s.io "default" is invalid: metadata.name: Invalid value: "other": must match the '
+            "service account name if specified",
+            id="name",
+        ),
+        pytest.param(
+            {"metadata": {"namespace": "other"}},
+            400,
+            "the namespace of the provided object does not match the namespace sent on the request",
+            id="namespace",
+        ),
+        pytest.param(
+            {"spec": {"boundObjectRef": {"kind": "Pod", "apiVersion": "v1", "name": "stranger"}}},
+            400,
+            'cannot bind token for serviceaccount "default" to pod running with different serviceaccount name.',
+            id="pod-of-another",
+        ),
+        pytest.param(
+            {"spec": {"boundObjectRef": {"kind": "Deployment", "apiVersion": "apps/v1", "name": "d"}}},
+            400,
+            "cannot bind token to object of type apps/v1, Kind=Deployment",
+            id="kind",
+        ),
+    ],
+)
+async def test_requests_that_make_no_sense_are_refused(w: World, body: dict, status: int, says: str) -> None:
+    await w.ok("POST", f"{NS}/serviceaccounts", {"metadata": {"name": "stranger"}})
+    await w.ok("POST", f"{NS}/pods", pod("stranger", serviceAccountName="stranger"))
+    got, tree = await w(ADMIN, "POST", f"{NS}/serviceaccounts/default/token", body)
+    assert (got, tree["message"]) == (status, says)
+
+
+async def test_the_token_in_a_secret_stands_for_the_account_while_the_secret_holds_it(w: World) -> None:
+    tokens = w.server.access.tokens
+    assert tokens is not None
+    uid = (await w.ok("GET", f"{NS}/serviceaccounts/default"))["metadata"]["uid"]
+    text = secret_token(tokens.key, "default", "default", uid, "s")
+    assert "has been invalidated" in (await review(w, text))["error"]
+    secret = {
+        "metadata": {"name": "s", "annotations": {"kubernetes.io/service-account.name": "default"}},
+        "type": "kubernetes.io/service-account-token",
+        "stringData": {"token": text},
+    }
+    await w.ok("POST", f"{NS}/secrets", secret)
+    status = await review(w, text)
+    assert status["user"]["username"] == "system:serviceaccount:default:default"
+    assert "error" in await review(w, text, audiences=["vault"])
+    await w.ok("PUT", f"{NS}/secrets/s", {**secret, "stringData": {"token": "another"}})
+    assert "does not match server's copy" in (await review(w, text))["error"]
+    await w.ok("DELETE", f"{NS}/secrets/s")
+    assert "has been invalidated" in (await review(w, text))["error"]
 
 
 async def test_a_token_expires(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ class BindingStrategy(KindStrategy):
         ref, errors = obj.get("roleRef") or {}, []
         if ref.get("apiGroup") != GROUP:
             errors.append(err.not_supported("roleRef.apiGroup", ref.get("apiGroup") or "", (GROUP,)))
-        kinds = ("ClusterRole", "Role") if self.namespaced else ("ClusterRole",)
+        kinds = ("Role", "ClusterRole") if self.namespaced else ("ClusterRole",)
         if ref.get("kind") not in kinds:
             errors.append(err.not_supported("roleRef.kind", ref.get("kind") or "", kinds))
         if not ref.get("name"):
@@ -99,7 +99,7 @@ class BindingStrategy(KindStrategy):
             if group != GROUP:
                 errors.append(err.not_supported(f"{path}.apiGroup", group, (GROUP,)))
         else:
-            errors.append(err.not_supported(f"{path}.kind", kind, ("Group", "ServiceAccount", "User")))
+            errors.append(err.not_supported(f"{path}.kind", kind, ("ServiceAccount", "User", "Group")))
         return errors
 
     def validate_change(self, ctx: WriteContext, obj: Object, old: Object) -> Errors:

@@ -49,7 +49,7 @@ class Access:
     def install(self) -> None:
         """Reviews, and the token subresource when there is a key."""
         server = self._server
-        reviews = Reviews(server.authorizer, server.authenticator, self.rbac, self.tokens, server.clock)
+        reviews = Reviews(server.authorizer, server.authenticator, self.rbac, self.tokens, server.writer)
         server.router.virtual.update(reviews.handlers())
         if self.tokens is not None:
             from minikube_api.server.access.token_requests import TokenRequests

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from minikube_api.meta.errors import Forbidden, NotFound, qualified
+from minikube_api.meta.errors import Forbidden, NotFound, StatusError, qualified
 from minikube_api.server.access.rbac import GROUP, RBAC, rules_of
 from minikube_api.server.access.rules import Rule, compacted, missing, quoted
 from minikube_api.server.authorization import MASTERS
@@ -41,14 +41,20 @@ class EscalationCheck:
             if await self._may(attributes, "escalate", resource.plural, name_of(attributes)):
                 return
             if obj.get("aggregationRule") or (old is not None and old.get("aggregationRule")):
-                await self._confirm(attributes, [Rule(("*",), ("*",), ("*",)), Rule(("*",), urls=("*",))])
+                # it may gather anything
+                held, _ = await self._rbac.rules_for(attributes.user, attributes.namespace)
+                if missing(held, [Rule(("*",), ("*",), ("*",)), Rule(("*",), urls=("*",))]):
+                    raise _forbidden(attributes, "must have cluster-admin privileges to use the aggregationRule")
             await self._confirm(attributes, rules_of(obj))
         elif resource.plural in _BINDINGS:
             if old is not None and _only_for_garbage_collection(obj, old):
                 return
             ref = obj.get("roleRef") or {}
             kind, name = ref.get("kind", ""), ref.get("name", "")
-            plural = "clusterroles" if kind == "ClusterRole" else "roles"
+            plural = {"ClusterRole": "clusterroles", "Role": "roles"}.get(kind, "")
+            if not plural:
+                # validation, which comes later, has a better word; kube-apiserver does not get there either
+                raise StatusError(f'unsupported role reference kind: "{kind}"', reason="")
             if await self._may(attributes, "bind", plural, name):
                 return
             rules = await self._rbac.role(kind, name, attributes.namespace)
@@ -76,11 +82,15 @@ class EscalationCheck:
         )
         if lost:
             why += f"; resolution errors: [{' '.join(lost)}]"
-        resource, name = attributes.resource, name_of(attributes)
-        raise Forbidden(
-            f'{qualified(resource.plural, resource.group)} "{name}" is forbidden: {why}',
-            details={"name": name, "group": resource.group, "kind": resource.plural},
-        )
+        raise _forbidden(attributes, why)
+
+
+def _forbidden(attributes: AdmissionAttributes, why: str) -> Forbidden:
+    resource, name = attributes.resource, name_of(attributes)
+    return Forbidden(
+        f'{qualified(resource.plural, resource.group)} "{name}" is forbidden: {why}',
+        details={"name": name, "group": resource.group, "kind": resource.plural},
+    )
 
 
 def _only_for_garbage_collection(obj: Object, old: Object) -> bool:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import orjson
 
 from minikube_api.meta import field_errors, times
-from minikube_api.meta.errors import BadRequest, Conflict, Forbidden, Invalid, NotFound
+from minikube_api.meta.errors import BadRequest, Conflict, Invalid, NotFound
 from minikube_api.resources.resource import Resource
 from minikube_api.schema import builtin, managed
 from minikube_api.schema.model import Schema
 from minikube_api.server import codecs, views
 from minikube_api.server.access.service_accounts import Bound, ServiceAccountTokens
 from minikube_api.server.context import Answer, Object, Request
-from minikube_api.server.contract import AdmissionAttributes
 from minikube_api.server.metadata import new_uid
 from minikube_api.server.negotiation import View
 from minikube_api.server.options import manager_of, write_options
-from minikube_api.server.writing import Write, Writer
+from minikube_api.server.writing import Writer, check_namespace
 
 GROUP = "authentication.k8s.io"
 API_VERSION = f"{GROUP}/v1"
@@ -40,24 +39,24 @@ class TokenRequests:
         if spec.get("expirationSeconds") is None:
             spec["expirationSeconds"] = DEFAULT_SECONDS
         write = self._writer.begin(request, resource, "CREATE", options)
+        write.kind = (GROUP, "v1", "TokenRequest")
+        track(asked, schema, manager_of(options, request), write.context.now)
+        meta = asked["metadata"]
+        check_namespace(asked, write.namespace)
+        await self._writer.admission.admit(self._writer.attributes(write, asked))
+        check_name(meta, write.name)
         entry = await self._writer.storage.current(resource, write.namespace, write.name)
         if entry is None:
             raise NotFound.object(resource.plural, write.name)
         account = entry.tree()
-        check_expiration(spec["expirationSeconds"])
-        track(asked, schema, manager_of(options, request), write.context.now)
-        meta = asked["metadata"]
-        for field, value in (("name", write.name), ("namespace", write.namespace)):
-            if meta.get(field, value) != value:
-                raise BadRequest(f"the {field} of the provided object does not match the {field} sent on the request")
-            meta[field] = value
-        meta["creationTimestamp"] = write.context.now
+        meta |= {"name": write.name, "namespace": write.namespace, "creationTimestamp": write.context.now}
         meta["uid"] = new_uid(self._writer.rng)
-        await self._writer.admission.admit(self._attributes(write, asked))
-        await self._writer.admission.validate(self._attributes(write, asked))
+        check_expiration(spec["expirationSeconds"])
+        await self._writer.admission.validate(self._writer.attributes(write, asked))
         audiences = spec.get("audiences") or list(self._tokens.audiences)
         bound = await self._bound(spec.get("boundObjectRef"), write.namespace, write.name)
-        token, expires = self._tokens.issue(account, audiences, spec["expirationSeconds"], bound)
+        token, expires, identity = self._tokens.issue(account, audiences, spec["expirationSeconds"], bound)
+        request.audit_annotations["authentication.kubernetes.io/issued-credential-id"] = identity
         status = {"token": token, "expirationTimestamp": times.format_time(expires)}
         spec = {
             "audiences": audiences,
@@ -67,16 +66,12 @@ class TokenRequests:
         answer = {"kind": "TokenRequest", "apiVersion": API_VERSION, "metadata": meta, "spec": spec, "status": status}
         return views.encoded(201, orjson.dumps(answer), view)
 
-    def _attributes(self, write: Write, asked: Object) -> AdmissionAttributes:
-        write.kind = (GROUP, "v1", "TokenRequest")
-        return self._writer.attributes(write, asked)
-
     async def _bound(self, ref: Object | None, namespace: str, account: str) -> Bound | None:
         if not ref:
             return None
         kind, version = ref.get("kind", ""), ref.get("apiVersion", "")
-        if version != "v1" or kind not in ("Pod", "Secret", "Node"):
-            group, _, bare = version.rpartition("/")
+        group, _, bare = version.rpartition("/")
+        if group or kind not in ("Pod", "Secret", "Node"):
             raise BadRequest(f"cannot bind token to object of type {group}/{bare}, Kind={kind}")
         plural = f"{kind.lower()}s"
         obj = await self._object(plural, namespace if kind != "Node" else "", ref.get("name", ""))
@@ -122,16 +117,17 @@ def check_expiration(seconds: int) -> None:
     raise Invalid.object(GROUP, "TokenRequest", "", [problem])
 
 
+def check_name(meta: Object, name: str) -> None:
+    """The name may be left out; the namespace was looked at before."""
+    if meta.get("name", name) != name:
+        problem = field_errors.invalid("metadata.name", meta["name"], "must match the service account name if specified")
+        raise Invalid.object(GROUP, "TokenRequest", name, [problem])
+
+
 def check_pod_account(pod: Object, account: str) -> None:
     """A token bound to a pod must be of the pod's own account."""
-    used = (pod.get("spec") or {}).get("serviceAccountName", "")
-    if used != account:
-        name = pod["metadata"]["name"]
-        raise Forbidden(
-            f'pods "{name}" is forbidden: cannot bind token for serviceaccount "{account}" to pod running with different '
-            "serviceaccount name.",
-            details={"name": name, "kind": "pods"},
-        )
+    if (pod.get("spec") or {}).get("serviceAccountName", "") != account:
+        raise BadRequest(f'cannot bind token for serviceaccount "{account}" to pod running with different serviceaccount name.')
 
 
 def track(asked: Object, schema: Schema, manager: str, now: str) -> None:
