@@ -148,8 +148,8 @@ def test_what_says_no_to_updates_is_left_alone() -> None:
 async def test_only_who_holds_everything_may_aggregate(w: World) -> None:
     await w.ok("POST", f"{RBAC}/clusterroles", role("makers", rule("create", "clusterroles", GROUP)))
     await w.ok("POST", f"{RBAC}/clusterrolebindings", binding("makers", "ClusterRole", "makers", USER))
-    role = {"metadata": {"name": "gathering"}, "aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {"a": "b"}}]}}
-    assert await w.refused("POST", f"{RBAC}/clusterroles", role, user=BOB) == (
+    gathering = {"metadata": {"name": "gathering"}, "aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {"a": "b"}}]}}
+    assert await w.refused("POST", f"{RBAC}/clusterroles", gathering, user=BOB) == (
         'clusterroles.rbac.authorization.k8s.io "gathering" is forbidden: '
         "must have cluster-admin privileges to use the aggregationRule"
     )
