@@ -50,7 +50,7 @@ def updated(live: dict[str, Any], data: dict[str, str] | None, by: str, now: str
 
 
 def applied(live: dict[str, Any] | None, obj: dict[str, Any], by: str, now: str = T2, *, force: bool = False) -> dict[str, Any]:
-    result = managed.on_apply(live, obj, writer(by, now), force=force)
+    result = managed.on_apply(live, obj, writer(by, now, kind="ConfigMap"), force=force)
     result["metadata"].setdefault("uid", "u")
     return result
 
@@ -329,9 +329,17 @@ def test_kubectl_takes_over_what_its_annotation_says_it_set() -> None:
         pytest.param(
             {"apiVersion": "v2", "kind": "ConfigMap", "metadata": {"name": "a"}},
             BadRequest,
-            "Incorrect version specified in apply patch. Specified patch version: v2, expected: v1",
+            "invalid object type: /v2, Kind=ConfigMap",
             id="version",
         ),
+        pytest.param(
+            {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}},
+            BadRequest,
+            "invalid object type: /v1, Kind=Secret",
+            id="kind",
+        ),
+        pytest.param({"apiVersion": 5}, BadRequest, "invalid object type: /, Kind=", id="no-kind"),
+        pytest.param({"apiVersion": "a/b/c", "kind": "X"}, BadRequest, "invalid object type: /, Kind=", id="no-version"),
         pytest.param(config_map(managedFields=[]), BadRequest, "metadata.managedFields must be nil", id="managed-fields"),
         pytest.param(
             {**config_map(), "dta": {}},

@@ -53,7 +53,7 @@ def decode(
     given_kind = _text(tree, "kind", body, kind) or kind
     given_version = _text(tree, "apiVersion", body, kind) or api_version
     if (given_kind, given_version) != (kind, api_version):
-        _refuse_other_kind(given_kind, given_version, kind, api_version)
+        refuse_other_kind(given_kind, given_version, kind, api_version)
     tree["apiVersion"], tree["kind"] = given_version, given_kind
     if media_type == protobuf.MEDIA_TYPE:
         validation = "Ignore"  # Go's protobuf decoder skips numbers it does not know and tells nobody
@@ -101,6 +101,12 @@ def cannot_be_handled(kind: str, api_version: str, why: str, expected: str = "")
     """The 400 for a body whose kind is known but whose content does not decode."""
     version = api_version.rsplit("/", 1)[-1]
     return BadRequest(f'{kind} in version "{version}" cannot be handled as a {expected or kind}: {why}')
+
+
+def no_object(value: Any) -> str:
+    """What is said of a body that is JSON but no object."""
+    why = f"json: cannot unmarshal {findings.json_kind(value)} into Go value of type {_META_TYPE}"
+    return f"couldn't get version/kind; json parse error: {why}"
 
 
 def unrecognized(kind: str, why: str, body: bytes) -> BadRequest:
@@ -152,8 +158,7 @@ def _parse(body: bytes, kind: str, media_type: str, validation: Validation) -> t
     if tree is None:
         tree = {}
     if not isinstance(tree, dict):
-        why = f"json: cannot unmarshal {findings.json_kind(tree)} into Go value of type {_META_TYPE}"
-        raise unrecognized(kind, f"couldn't get version/kind; json parse error: {why}", body)
+        raise unrecognized(kind, no_object(tree), body)
     return tree, spelled, notes
 
 
@@ -165,7 +170,7 @@ def _text(tree: dict[str, Any], field: str, body: bytes, kind: str) -> str:
     raise unrecognized(kind, f"couldn't get version/kind; json parse error: {why}", body)
 
 
-def _refuse_other_kind(given_kind: str, given_version: str, kind: str, api_version: str) -> None:
+def refuse_other_kind(given_kind: str, given_version: str, kind: str, api_version: str) -> None:
     """Raise as kube-apiserver does for a body that says it is something else than the URL's kind."""
     group, _, version = given_version.rpartition("/")
     expected_group = api_version.rpartition("/")[0]

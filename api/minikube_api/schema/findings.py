@@ -195,6 +195,23 @@ def _join(path: str, key: str) -> str:
     return f"{path}.{key}" if path else key
 
 
+def repeated(value: Any, path: str = "") -> list[str]:
+    """Keys that are there twice in one object, `duplicate field "spec.a"`."""
+    found: list[str] = []
+    if isinstance(value, Pairs):
+        seen: set[str] = set()
+        for key, part in value:
+            at = f"{path}.{key}" if path else key
+            if key in seen:
+                found.append(f'duplicate field "{at}"')
+            seen.add(key)
+            found += repeated(part, at)
+    elif isinstance(value, list):
+        for i, part in enumerate(value):
+            found += repeated(part, f"{path}[{i}]")
+    return found
+
+
 def summary(found: Iterable[str]) -> str:
     """The findings as one strict decoding error."""
     return "strict decoding error: " + ", ".join(found)

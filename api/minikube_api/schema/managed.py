@@ -67,6 +67,8 @@ class Writer:
     subresource: str = ""
     reset: Fields = field(default_factory=dict)
     versions: Versions | None = None
+    #: what an applied configuration must say its kind is; without it any
+    kind: str = ""
 
     def tracked(self, fields: Fields) -> Fields:
         """Of these fields those that this endpoint writes."""
@@ -255,12 +257,9 @@ def _applied(live: Object | None, applied: Object, named: Fields, writer: Writer
 
 def _check_applied(applied: Object, writer: Writer) -> Fields:
     """The fields that the configuration names. Raises BadRequest, or a StatusError for what the schema does not allow."""
-    version = applied.get("apiVersion") or ""
-    if version != writer.api_version:
-        shown = version or "/"
-        raise BadRequest(
-            f"Incorrect version specified in apply patch. Specified patch version: {shown}, expected: {writer.api_version}"
-        )
+    given = _kind_of(applied)
+    if writer.kind and given != (*objects.split_api_version(writer.api_version), writer.kind):
+        raise BadRequest("invalid object type: {}/{}, Kind={}".format(*given))
     if objects.metadata(applied).get("managedFields") is not None:
         raise BadRequest("metadata.managedFields must be nil")
     shape = root_shape(writer.schema)
@@ -280,8 +279,17 @@ def _problem_text(found: list[tuple[str, str]]) -> str:
 
 def _described(obj: Object) -> str:
     """Namespace, name and kind as `objectGVKNN` prints them; the core group shows as an empty one."""
-    group, version = objects.split_api_version(obj.get("apiVersion") or "")
-    return f"{objects.namespace(obj)}/{objects.name(obj)}; {group}/{version}, Kind={obj.get('kind', '')}"
+    group, version, kind = _kind_of(obj)
+    return f"{objects.namespace(obj)}/{objects.name(obj)}; {group}/{version}, Kind={kind}"
+
+
+def _kind_of(obj: Object) -> tuple[str, str, str]:
+    """Group, version and kind as an unstructured object tells them: what is no text is empty, and no kind comes without a version."""
+    version, kind = obj.get("apiVersion"), obj.get("kind")
+    version, kind = version if isinstance(version, str) else "", kind if isinstance(kind, str) else ""
+    if version.count("/") > 1:
+        return "", "", ""
+    return (*objects.split_api_version(version), kind)
 
 
 class _Conflicts(Exception):

@@ -58,11 +58,12 @@ def keep_on_update(obj: Object, old: Object, namespaced: bool) -> None:
         meta.pop("namespace", None)
     meta.pop("selfLink", None)
     _copy(meta, before, "generation")
-    for field in ("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"):
-        if field in before:
-            meta[field] = before[field]
-        else:
-            meta.pop(field, None)
+    _copy(meta, before, "creationTimestamp")
+    # what is not being deleted can't be made so by an update: that is refused as a change of an immutable field
+    if "deletionTimestamp" in before:
+        meta["deletionTimestamp"] = before["deletionTimestamp"]
+    if "deletionGracePeriodSeconds" in before and meta.get("deletionGracePeriodSeconds") is None:
+        meta["deletionGracePeriodSeconds"] = before["deletionGracePeriodSeconds"]
     if not meta.get("uid"):
         _copy(meta, before, "uid")
 

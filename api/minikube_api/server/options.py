@@ -29,36 +29,45 @@ def write_options(request: Request, kind: str, *, apply: bool = False) -> WriteO
     if not query and not apply:
         return _DEFAULT
     errors: list[FieldError] = []
-    dry_run = query.get("dryRun", "")
-    if dry_run not in ("", "All"):
-        errors.append(field_errors.not_supported("dryRun", [dry_run], ["All"]))
+    force = truthy(query["force"]) if "force" in query else None
     manager = query.get("fieldManager", "")
     if apply and not manager:
         errors.append(field_errors.required("fieldManager", "is required for apply patch"))
-    if len(manager) > _LIMIT_OF_MANAGER:
-        errors.append(field_errors.too_long("fieldManager", manager, _LIMIT_OF_MANAGER))
-    for place, character in enumerate(manager):
-        if not character.isprintable():
-            why = f"invalid character U+{ord(character):04X} (at position {place})"
-            errors.append(field_errors.invalid("fieldManager", manager, why))
+    if kind == "PatchOptions" and not apply and force is not None:
+        errors.append(field_errors.forbidden("force", "may not be specified for non-apply patch"))
+    errors += _manager_errors(manager)
+    dry_run = query.get("dryRun", "")
+    if dry_run not in ("", "All"):
+        errors.append(field_errors.not_supported("dryRun", [dry_run], ["All"]))
     validation = query.get("fieldValidation", "") or "Warn"
     if validation not in _FIELD_VALIDATION:
         errors.append(field_errors.not_supported("fieldValidation", validation, ["", *_FIELD_VALIDATION]))
-    force = truthy(query["force"]) if "force" in query else None
-    if kind == "PatchOptions" and not apply and force is not None:
-        errors.append(field_errors.forbidden("force", "may not be specified for non-apply patch"))
     if errors:
         raise Invalid.object("meta.k8s.io", kind, "", errors)
     return WriteOptions(dry_run == "All", manager, validation, force)
+
+
+def _manager_errors(manager: str) -> list[FieldError]:
+    """Sizes and places are counted in bytes."""
+    errors: list[FieldError] = []
+    if len(manager.encode(errors="surrogateescape")) > _LIMIT_OF_MANAGER:
+        errors.append(field_errors.too_long("fieldManager", manager, _LIMIT_OF_MANAGER))
+    for place, character in enumerate(manager):
+        if not character.isprintable():
+            why = (
+                f"invalid character U+{ord(character):04X} (at position {len(manager[:place].encode(errors='surrogateescape'))})"
+            )
+            errors.append(field_errors.invalid("fieldManager", manager, why))
+    return errors
 
 
 def manager_of(options: WriteOptions, request: Request) -> str:
     """The field manager: as given, else the User-Agent up to its first slash, at most 128 characters, printable."""
     if options.field_manager:
         return options.field_manager
-    agent = request.headers.get("User-Agent", "") or "unknown"
+    agent = request.headers.get("User-Agent", "")
     text = "".join(c for c in agent.partition("/")[0] if c.isprintable())
-    return text[:_LIMIT_OF_MANAGER]
+    return text.encode(errors="ignore")[:_LIMIT_OF_MANAGER].decode(errors="ignore") or "unknown"
 
 
 @dataclass(frozen=True, slots=True)

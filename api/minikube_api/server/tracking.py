@@ -24,6 +24,7 @@ def writer(resource: Resource, manager: str, subresource: str, now: str) -> mana
         subresource=subresource,
         reset=reset_fields(resource, subresource),
         versions=_versions(resource) if resource.custom else None,
+        kind=resource.kind,
     )
 
 

@@ -164,7 +164,10 @@ class Writer:
             current = write.old if patch.is_apply and write.old is not None else await views.tree_of(resource, entry)
             obj = patch.applied_to(current, resource, options, write.context, write.manager)
             write.tracked = patch.is_apply
+            self.check_patched(write, obj)
             asked = asked_revision(obj)
+            if not asked and not unconditional_update(resource):
+                raise must_be_specified(resource, write.name)
             if asked and asked != entry.revision:
                 raise Conflict.object(resource.plural, write.name, resource.storage_version[0])
             try:
@@ -181,10 +184,17 @@ class Writer:
         if obj["metadata"].get("uid"):
             why = f"uid mismatch: the provided object specified uid {obj['metadata']['uid']}, and no existing object was found"
             raise Conflict.object(resource.plural, write.name, resource.storage_version[0], why)
+        self.check_patched(write, obj)
         obj["metadata"].pop("resourceVersion", None)
         write.tracked = True
         made, revision = await self.create_object(write, obj)
         return self.answer(write, 201, made, revision, view)
+
+    def check_patched(self, write: Write, obj: Object) -> None:
+        """Raises BadRequest when a patch moves its object elsewhere."""
+        if write.resource.namespaced:
+            check_namespace(obj, write.namespace)
+        check_name(obj, write.name)
 
     # the stages
 

@@ -41,7 +41,7 @@ def _parse(body: bytes, kind: str, media_type: str) -> tuple[Object, list[str]]:
             tree = decoding.parse_json(body)
             if isinstance(tree, dict) and syntax.may_repeat_keys(body, tree):
                 spelled = syntax.pairs(body)
-                notes = repeated(spelled)
+                notes = findings.repeated(spelled)
                 tree = _last(spelled)
         except (syntax.SyntaxProblem, RecursionError) as problem:
             why = "exceeded max depth" if isinstance(problem, RecursionError) else str(problem)
@@ -50,23 +50,6 @@ def _parse(body: bytes, kind: str, media_type: str) -> tuple[Object, list[str]]:
         why = f"json: cannot unmarshal {findings.json_kind(tree)} into Go value of type map[string]interface {{}}"
         raise decoding.unrecognized(kind, f"couldn't get version/kind; json parse error: {why}", body)
     return tree, notes
-
-
-def repeated(value: Any, path: str = "") -> list[str]:
-    """Keys that are there twice in one object, `duplicate field "spec.a"`."""
-    found: list[str] = []
-    if isinstance(value, syntax.Pairs):
-        seen: set[str] = set()
-        for key, part in value:
-            at = f"{path}.{key}" if path else key
-            if key in seen:
-                found.append(f'duplicate field "{at}"')
-            seen.add(key)
-            found += repeated(part, at)
-    elif isinstance(value, list):
-        for i, part in enumerate(value):
-            found += repeated(part, f"{path}[{i}]")
-    return found
 
 
 def _last(value: Any) -> Any:
