@@ -160,3 +160,21 @@ async def test_a_role_reference_of_no_known_kind_cannot_be_looked_up(w: World) -
     await w.ok("POST", f"{R}/rolebindings", binding("makers", "Role", "makers", USER))
     status, tree = await w(BOB, "POST", f"{R}/rolebindings", binding("x", "Robot", "r", USER))
     assert (status, tree["message"]) == (500, 'unsupported role reference kind: "Robot"')
+
+
+@pytest.mark.parametrize(
+    ("method", "kind", "path"),
+    [
+        pytest.param("PATCH", "application/apply-patch+yaml", "services/a?fieldManager=m", id="apply"),
+        pytest.param("PUT", "application/json", "services/a", id="put"),
+    ],
+)
+async def test_making_an_object_by_another_verb_needs_create(w: World, method: str, kind: str, path: str) -> None:
+    await w.ok("POST", f"{R}/roles", role("r", rule("patch update", "services")))
+    await w.ok("POST", f"{R}/rolebindings", binding("b", "Role", "r", USER))
+    body = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a"}, "spec": {"clusterIP": "None"}}
+    status, tree = await w(BOB, method, f"{NS}/{path}", body, Content_Type=kind)
+    assert (status, tree["reason"]) == (403, "Forbidden")
+    assert tree["message"] == 'services "a" is forbidden: '
+    await w.ok(method, f"{NS}/{path}", body, Content_Type=kind)
+    assert (await w(BOB, method, f"{NS}/{path}", body, Content_Type=kind))[0] == 200

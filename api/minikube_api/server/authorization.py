@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from minikube_api.meta.errors import Forbidden, qualified
 from minikube_api.server.context import Request
@@ -76,6 +77,20 @@ def described(attributes: Attributes) -> str:
     if attributes.namespace:
         return f'{text} in the namespace "{attributes.namespace}"'
     return f"{text} at the cluster scope"
+
+
+async def check_create(authorizer: Authorizer, request: Request) -> None:
+    """Whoever makes an object by a PUT or an apply must be allowed to create it. Raises Forbidden.
+
+    This refusal names the authorizers' reason alone, as kube-apiserver's does (`withAuthorization` of its handlers).
+    """
+    attributes = replace(attributes_of(request), verb="create")
+    decision = await authorizer.authorize(attributes)
+    if not decision.allowed:
+        group = {"group": attributes.group} if attributes.group else {}
+        details = {"name": attributes.name, **group, "kind": attributes.resource}
+        which = f'{qualified(attributes.resource, attributes.group)} "{attributes.name}"'
+        raise Forbidden(f"{which} is forbidden: {decision.reason}", details=details)
 
 
 class PublicPaths:

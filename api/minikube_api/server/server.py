@@ -268,7 +268,9 @@ class Server:
         self.services = ServiceResolver(self.storage, self.registry, self._rng)
         self.webhook_caller = Caller(config.dialer, self.services)
         self.admission = AdmissionChain(self._plugins())
-        self.writer = Writer(self.storage, self.admission, clock=config.clock, rng=self._rng, reservers=(self.allocator,))
+        self.writer = Writer(
+            self.storage, self.admission, clock=config.clock, rng=self._rng, reservers=(self.allocator,), authorizer=self.authorizer
+        )
         self.deleter = Deleter(self.writer)
         self.discovery = Discovery(self.registry)
         self.router = Router(self.registry, self.discovery, self.storage, self.writer, self.deleter, self._rng)

@@ -23,10 +23,10 @@ from minikube_api.cache.entries import Entry
 from minikube_api.meta import times
 from minikube_api.meta.errors import AlreadyExists, BadRequest, Conflict, Invalid, NotFound, StatusError, TooManyRequests
 from minikube_api.resources.resource import Resource, WriteContext
-from minikube_api.server import codecs, metadata, patching, tracking, views
+from minikube_api.server import authorization, codecs, metadata, patching, tracking, views
 from minikube_api.server.admission.chain import AdmissionChain
 from minikube_api.server.context import Answer, Object, Request
-from minikube_api.server.contract import AdmissionAttributes, Operation
+from minikube_api.server.contract import AdmissionAttributes, Authorizer, Operation
 from minikube_api.server.negotiation import View
 from minikube_api.server.options import WriteOptions, manager_of, write_options
 from minikube_api.server.storage import Changed, Storage
@@ -89,12 +89,15 @@ class Writer:
         clock: times.Clock = times.SYSTEM,
         rng: random.Random | None = None,
         reservers: Sequence[Reserver] = (),
+        authorizer: Authorizer | None = None,
     ) -> None:
         self.storage = storage
         self.admission = admission
         self.clock = clock
         self.rng = rng or random.Random()
         self.reservers = tuple(reservers)
+        #: asked once more when a PUT or an apply creates; None allows
+        self.authorizer = authorizer
 
     # the three verbs
 
@@ -237,6 +240,8 @@ class Writer:
             if problems:
                 raise Invalid.object(resource.storage_version[0], obj.get("kind") or resource.kind, write.name, problems)
             self.warn(write, obj)
+            if self.authorizer is not None and write.request.info.verb in ("update", "patch"):
+                await authorization.check_create(self.authorizer, write.request)
             await self.validate(write, obj)
             result = await self.commit_create(write, obj)
         except Exception:
