@@ -1,7 +1,8 @@
 """Expression trees to closures, checked on the way: types of what declarations say, dynamic dispatch for the rest.
 
 A closure takes the activation (a dict of variables; comprehension variables are added to it). Errors of operands of && and || are
-absorbed as CEL says. The cost counts calls and loop turns, near what cel-go counts, so that endless rules end.
+absorbed as CEL says. What a run costs is counted in cel-go's units (see `costs`): straight code owes a sum known beforehand, which the
+branch or loop around it charges; calls whose cost depends on sizes charge themselves.
 """
 
 from __future__ import annotations
@@ -10,36 +11,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from minikube_api.cel import macros, types
+from minikube_api.cel import access, costs, macros, types
+from minikube_api.cel.costs import COST, Cost, CostExceeded
 from minikube_api.cel.functions import FUNCTIONS, Overload
 from minikube_api.cel.syntax import Node, Problem, parse, report
 from minikube_api.cel.types import BOOL, DYN, ERROR, INT, STRING, Binding, Field, Type, assignable, joined, substituted
-from minikube_api.cel.values import NONE, EvaluationError, Optional, TypeValue, UInt, equal
+from minikube_api.cel.values import EvaluationError, TypeValue, UInt, equal
 
 Activation = dict[str, Any]
 Code = Callable[[Activation], Any]
 Checked = tuple[Type, Code]
-
-#: where the running cost stands in an activation
-COST = "@cost"
-
-
-class CostExceeded(EvaluationError):
-    """The run cost more than it may."""
-
-
-class Cost:
-    """What a run may still spend."""
-
-    __slots__ = ("left",)
-
-    def __init__(self, left: int) -> None:
-        self.left = left
-
-    def spend(self, amount: int) -> None:
-        self.left -= amount
-        if self.left < 0:
-            raise CostExceeded("operation cancelled: actual cost limit exceeded")
 
 
 class CompileError(ValueError):
@@ -62,18 +43,23 @@ class Program:
     code: Code
     #: names of variables that the text uses
     uses: frozenset[str]
+    #: what a run costs before its first branch or loop
+    fixed: int
+    #: the most that a run can cost, by the sizes that declared types allow; None when nobody asked
+    most: int | None = None
 
     def run(self, variables: Activation, limit: int | Cost = 1_000_000) -> Any:
         """Raises EvaluationError."""
         cost = limit if isinstance(limit, Cost) else Cost(limit)
         try:
+            cost.spend(self.fixed)
             return self.code({**variables, COST: cost})
         except RecursionError:
             raise EvaluationError("evaluation is too deep") from None
 
 
-def compile(text: str, environment: Environment) -> Program:
-    """Raises CompileError."""
+def compile(text: str, environment: Environment, *, estimate: bool = False) -> Program:
+    """Raises CompileError. `estimate`: say what a run may cost at most."""
     try:
         tree = parse(text)
         compiler = Compiler(environment)
@@ -85,7 +71,12 @@ def compile(text: str, environment: Environment) -> Program:
     if compiler.problems:
         found = sorted(compiler.problems, key=lambda problem: problem.offset)
         raise CompileError(report(text, found))
-    return Program(text, kind, code, frozenset(compiler.uses))
+    most = None
+    if estimate:
+        from minikube_api.cel import estimates
+
+        most = estimates.most(tree, compiler.kinds, compiler.chosen)
+    return Program(text, kind, code, frozenset(compiler.uses), compiler.owed(code), most)
 
 
 _LITERALS: tuple[tuple[type, Type], ...] = (
@@ -106,6 +97,30 @@ class Compiler:
         self.environment = environment
         self.problems: list[Problem] = []
         self.uses: set[str] = set()
+        #: what a closure costs that nobody has charged yet: straight code is charged once, by the branch or loop it stands in
+        self._owed: dict[Code, int] = {}
+        self.kinds: dict[Node, Type] = {}
+        self.chosen: dict[Node, list[Overload]] = {}
+
+    def owed(self, *codes: Code) -> int:
+        """The costs of closures; whoever asks charges them."""
+        return sum(self._owed.pop(code, 0) for code in codes)
+
+    def owing(self, code: Code, amount: int) -> Code:
+        self._owed[code] = amount
+        return code
+
+    def charged(self, code: Code) -> Code:
+        """The closure with its costs charged at each run: for what may not run at all."""
+        amount = self.owed(code)
+        if not amount:
+            return code
+
+        def run(env: Activation) -> Any:
+            env[COST].spend(amount)
+            return code(env)
+
+        return run
 
     def problem(self, at: int, message: str) -> Checked:
         self.problems.append(Problem(at, message))
@@ -114,6 +129,7 @@ class Compiler:
     def compile(self, node: Node, local: Locals) -> Checked:
         method = getattr(self, "_" + node.kind)
         checked: Checked = method(node, local)
+        self.kinds[node] = checked[0]
         return checked
 
     def _literal(self, node: Node, local: Locals) -> Checked:
@@ -129,7 +145,7 @@ class Compiler:
             if kind is not None:
                 self.uses.add(name)
         if kind is not None:
-            return kind, lambda env: env[name]
+            return kind, self.owing(lambda env: env[name], 1)
         if name in _TYPE_NAMES:
             value = TypeValue(_TYPE_NAMES[name])
             return types.TYPE, lambda env: value
@@ -154,7 +170,7 @@ class Compiler:
         if "." in name and name in self.environment.variables and not node.test:
             # a variable whose name has dots (authorizer.requestResource)
             self.uses.add(name)
-            return self.environment.variables[name], lambda env: env[name]
+            return self.environment.variables[name], self.owing(lambda env: env[name], 1)
         kind, code = self.compile(node.target, local)
         wrapped = kind.kind == "optional"
         inner = kind.item if wrapped else kind
@@ -162,12 +178,13 @@ class Compiler:
         found = self._field(inner, node)
         if found is None:
             return ERROR, _fails
+        cost = self.owed(code)
         if node.test:
-            return BOOL, _tester(code, found.json, wrapped)
+            return BOOL, self.owing(access.tester(code, found.json, wrapped), cost)
         if node.optional or wrapped:
             result = types.optional_of(found.type) if found.type.kind != "optional" else found.type
-            return result, _optional_selector(code, found)
-        return found.type, _selector(code, found)
+            return result, self.owing(access.optional_selector(code, found), cost + 1)
+        return found.type, self.owing(access.selector(code, found), cost + 1)
 
     def _field(self, kind: Type, node: Node) -> Field | None:
         if kind.kind in ("dyn", "error", "param"):
@@ -200,10 +217,10 @@ class Compiler:
         numeric = wanted is not None and wanted.kind == "int" and key_kind.kind in ("uint", "double")
         if wanted is None or result is None or not (assignable(wanted, key_kind, {}) or numeric):
             return self.problem(node.at, _no_overload("_[_]", [kind, key_kind], None))
-        convert = result.convert
+        convert, cost = result.convert, self.owed(code, key) + 1
         if node.optional or wrapped:
-            return types.optional_of(result), _optional_indexer(code, key, convert)
-        return result, _indexer(code, key, convert)
+            return types.optional_of(result), self.owing(access.optional_indexer(code, key, convert), cost)
+        return result, self.owing(access.indexer(code, key, convert), cost)
 
     # ---- literals of collections
 
@@ -215,8 +232,9 @@ class Compiler:
             item = one if item is None else joined(item, one)
         codes = [code for _, code in parts]
         result = types.list_of(item or types.param("_var0"))
+        cost = self.owed(*codes) + costs.LIST
         if not any(node.flags):
-            return result, lambda env: [code(env) for code in codes]
+            return result, self.owing(lambda env: [code(env) for code in codes], cost)
         pairs = list(zip(codes, node.flags, strict=True))
 
         def build(env: Activation) -> list[Any]:
@@ -229,7 +247,7 @@ class Compiler:
                     made.append(value.value)
             return made
 
-        return result, build
+        return result, self.owing(build, cost)
 
     def _map(self, node: Node, local: Locals) -> Checked:
         key_kind: Type | None = None
@@ -244,7 +262,11 @@ class Compiler:
             item_kind = kind if item_kind is None else joined(item_kind, kind)
             entries.append((key_code, code, optional))
         result = types.map_of(key_kind or DYN, item_kind or DYN)
-        return result, _map_builder(entries)
+        return result, self._built(entries, costs.MAP)
+
+    def _built(self, entries: list[tuple[Code, Code, bool]], base: int) -> Code:
+        cost = sum(self.owed(key, code) for key, code, _ in entries)
+        return self.owing(access.map_builder(entries), cost + base)
 
     def _struct(self, node: Node, local: Locals) -> Checked:
         kind = self.environment.structs(node.name)
@@ -261,7 +283,7 @@ class Compiler:
             elif not assignable(known, given.item if optional and given.item is not None else given, {}):
                 self.problem(name_node.at, f"expected type of field '{name}' is '{known}' but provided type is '{given}'")
             entries.append((lambda env, name=name: name, code, optional))
-        return kind, _map_builder(entries)
+        return kind, self._built(entries, costs.STRUCT)
 
     # ---- calls
 
@@ -291,7 +313,12 @@ class Compiler:
             if any(kind is ERROR for kind in kinds):
                 return ERROR, _fails
             return self.problem(node.at, _no_overload(name, kinds, target))
-        return result, _caller(name, fitting, [code for _, code in parts], kinds)
+        self.chosen[node] = fitting
+        codes = [code for _, code in parts]
+        meter = costs.meter(name, nodes, kinds)
+        if not isinstance(meter, int):
+            return result, self.owing(_metered(_caller_of_values(fitting, kinds), codes, meter), self.owed(*codes))
+        return result, self.owing(_caller(fitting, codes, kinds), self.owed(*codes) + meter)
 
     def _conditional(self, node: Node, local: Locals) -> Checked:
         (test_kind, test), (yes_kind, yes), (no_kind, no) = (self.compile(arg, local) for arg in node.args)
@@ -302,6 +329,8 @@ class Compiler:
         if not assignable(types.A, no_kind, binding) and not assignable(no_kind, yes_kind, {}):
             return self.problem(node.at, _no_overload("_?_:_", [test_kind, yes_kind, no_kind], None))
 
+        yes, no = self.charged(yes), self.charged(no)
+
         def choose(env: Activation) -> Any:
             chosen = test(env)
             if chosen is True:
@@ -310,7 +339,7 @@ class Compiler:
                 return no(env)
             raise EvaluationError("no such overload")
 
-        return joined(yes_kind, no_kind), choose
+        return joined(yes_kind, no_kind), self.owing(choose, self.owed(test))
 
     def _logic(self, node: Node, local: Locals) -> Checked:
         (left_kind, left), (right_kind, right) = (self.compile(arg, local) for arg in node.args)
@@ -319,15 +348,24 @@ class Compiler:
                 if not assignable(BOOL, kind, {}):
                     self.problem(arg.at, f"expected type 'bool' but found '{kind}'")
             return ERROR, _fails
-        return BOOL, _logical(left, right, deciding=node.name == "_||_")
+        cost = self.owed(left)
+        return BOOL, self.owing(_logical(left, self.charged(right), deciding=node.name == "_||_"), cost)
 
     def _equality(self, node: Node, local: Locals) -> Checked:
         (left_kind, left), (right_kind, right) = (self.compile(arg, local) for arg in node.args)
         if not (assignable(left_kind, right_kind, {}) or assignable(right_kind, left_kind, {})):
             return self.problem(node.at, _no_overload(node.name, [left_kind, right_kind], None))
-        if node.name == "_==_":
-            return BOOL, lambda env: equal(left(env), right(env))
-        return BOOL, lambda env: not equal(left(env), right(env))
+        differ, cost = node.name == "_!=_", self.owed(left, right)
+        meter = costs.meter(node.name, node.args, [left_kind, right_kind])
+        if isinstance(meter, int):
+            return BOOL, self.owing(lambda env: equal(left(env), right(env)) is not differ, cost + meter)
+
+        def compared(env: Activation) -> bool:
+            a, b = left(env), right(env)
+            env[COST].spend(meter(a, b))
+            return equal(a, b) is not differ
+
+        return BOOL, self.owing(compared, cost)
 
 
 _SPECIAL: dict[str, Any] = {
@@ -363,15 +401,13 @@ def _resolve(overloads: list[Overload], kinds: list[Type], member: bool) -> tupl
     return fitting, result or ERROR
 
 
-def _caller(name: str, fitting: list[Overload], codes: list[Code], kinds: list[Type]) -> Code:
-    function = fitting[0].function
+def _caller_of_values(fitting: list[Overload], kinds: list[Type]) -> Callable[..., Any]:
+    """The function, or where types are only known at run time, one that picks among the overloads that may fit."""
     if len(fitting) == 1 and all(kind.kind not in ("dyn", "param") for kind in kinds):
-        return _direct(function, codes)
+        return fitting[0].function
     tests = [([types.of_value(arg) for arg in overload.args], overload.function) for overload in fitting]
 
-    def dispatch(env: Activation) -> Any:
-        given = [code(env) for code in codes]
-        env[COST].spend(1)
+    def dispatch(*given: Any) -> Any:
         for checks, candidate in tests:
             if all(check(value) for check, value in zip(checks, given, strict=True)):
                 return candidate(*given)
@@ -380,29 +416,24 @@ def _caller(name: str, fitting: list[Overload], codes: list[Code], kinds: list[T
     return dispatch
 
 
-def _direct(function: Callable[..., Any], codes: list[Code]) -> Code:
+def _caller(fitting: list[Overload], codes: list[Code], kinds: list[Type]) -> Code:
+    function = _caller_of_values(fitting, kinds)
     if len(codes) == 1:
         only = codes[0]
-
-        def one(env: Activation) -> Any:
-            env[COST].spend(1)
-            return function(only(env))
-
-        return one
+        return lambda env: function(only(env))
     if len(codes) == 2:
         first, second = codes
+        return lambda env: function(first(env), second(env))
+    return lambda env: function(*[code(env) for code in codes])
 
-        def two(env: Activation) -> Any:
-            env[COST].spend(1)
-            return function(first(env), second(env))
 
-        return two
+def _metered(function: Callable[..., Any], codes: list[Code], meter: Callable[..., int]) -> Code:
+    def run(env: Activation) -> Any:
+        given = [code(env) for code in codes]
+        env[COST].spend(meter(*given))
+        return function(*given)
 
-    def many(env: Activation) -> Any:
-        env[COST].spend(1)
-        return function(*[code(env) for code in codes])
-
-    return many
+    return run
 
 
 def _logical(left: Code, right: Code, *, deciding: bool) -> Code:
@@ -425,129 +456,3 @@ def _logical(left: Code, right: Code, *, deciding: bool) -> Code:
         return not deciding
 
     return run
-
-
-# ---- access
-
-
-def no_such_key(key: Any) -> EvaluationError:
-    return EvaluationError(f"no such key: {key}")
-
-
-def _selector(code: Code, found: Field) -> Code:
-    name, convert = found.json, found.type.convert
-
-    def select(env: Activation) -> Any:
-        value = code(env)
-        if type(value) is not dict and not isinstance(value, dict):
-            get = getattr(value, "select", None)
-            if get is None:
-                raise EvaluationError("no such overload")
-            return get(name)
-        try:
-            part = value[name]
-        except KeyError:
-            raise no_such_key(name) from None
-        return part if convert is None else convert(part)
-
-    return select
-
-
-def _unwrapped(value: Any) -> Any:
-    if isinstance(value, Optional):
-        return value.value if value.present else NONE
-    return value
-
-
-def _optional_selector(code: Code, found: Field) -> Code:
-    name, convert = found.json, found.type.convert
-
-    def select(env: Activation) -> Optional:
-        value = _unwrapped(code(env))
-        if value is NONE:
-            return NONE
-        if not isinstance(value, dict):
-            raise EvaluationError("no such overload")
-        if name not in value:
-            return NONE
-        part = value[name]
-        return Optional(True, part if convert is None else convert(part))
-
-    return select
-
-
-def _tester(code: Code, name: str, wrapped: bool) -> Code:
-    def test(env: Activation) -> bool:
-        value = code(env)
-        if wrapped or isinstance(value, Optional):
-            value = _unwrapped(value)
-            if value is NONE:
-                return False
-        if not isinstance(value, dict):
-            has = getattr(value, "has", None)
-            if has is None:
-                raise EvaluationError("no such overload")
-            return bool(has(name))
-        return name in value
-
-    return test
-
-
-_MISSING = object()
-
-
-def _element(value: Any, key: Any) -> Any:
-    """The element, or _MISSING. Raises EvaluationError for what has no elements."""
-    if isinstance(value, list):
-        if isinstance(key, bool) or not isinstance(key, int | float) or key != int(key):
-            raise EvaluationError(f"unsupported index type '{type(key).__name__}' in list")
-        return value[int(key)] if 0 <= key < len(value) else _MISSING
-    if isinstance(value, dict):
-        if isinstance(key, bool) and not any(isinstance(k, bool) for k in value):
-            return _MISSING
-        return value.get(key, _MISSING)
-    get = getattr(value, "select", None)
-    if get is None:
-        raise EvaluationError("no such overload")
-    return get(key)
-
-
-def _indexer(code: Code, key: Code, convert: types.Convert | None) -> Code:
-    def index(env: Activation) -> Any:
-        value, at = code(env), key(env)
-        found = _element(value, at)
-        if found is _MISSING:
-            raise EvaluationError(f"index out of bounds: {at}") if isinstance(value, list) else no_such_key(at)
-        return found if convert is None else convert(found)
-
-    return index
-
-
-def _optional_indexer(code: Code, key: Code, convert: types.Convert | None) -> Code:
-    def index(env: Activation) -> Optional:
-        value = _unwrapped(code(env))
-        if value is NONE:
-            return NONE
-        found = _element(value, key(env))
-        if found is _MISSING:
-            return NONE
-        return Optional(True, found if convert is None else convert(found))
-
-    return index
-
-
-def _map_builder(entries: list[tuple[Code, Code, bool]]) -> Code:
-    def build(env: Activation) -> dict[Any, Any]:
-        made: dict[Any, Any] = {}
-        for key_code, code, optional in entries:
-            key, value = key_code(env), code(env)
-            if optional:
-                if not value.present:
-                    continue
-                value = value.value
-            if key in made:
-                raise EvaluationError(f"Failed with repeated key '{key}'")
-            made[key] = value
-        return made
-
-    return build

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from minikube_api.cel import types
+from minikube_api.cel import costs, types
 from minikube_api.cel.syntax import Node
 from minikube_api.cel.types import BOOL, DYN, INT, Type, assignable
 from minikube_api.cel.values import NONE, EvaluationError, Optional
@@ -18,7 +18,6 @@ _LOOPS = {
     ("existsOne", 3), ("exists_one", 3), ("transformList", 3), ("transformList", 4), ("transformMap", 3), ("transformMap", 4),
     ("transformMapEntry", 3), ("transformMapEntry", 4),
 }  # fmt: skip
-_COST = "@cost"
 
 
 def expand(compiler: Compiler, node: Node, local: Locals) -> Checked | None:
@@ -56,7 +55,8 @@ def _bind(compiler: Compiler, node: Node, local: Locals) -> Checked:
     name = _variable(compiler, node.args[0])
     kind, value = compiler.compile(node.args[1], local)
     result, body = compiler.compile(node.args[2], {**local, name: kind})
-    return result, lambda env: body({**env, name: value(env)})
+    cost = compiler.owed(value, body) + costs.LIST
+    return result, compiler.owing(lambda env: body({**env, name: value(env)}), cost)
 
 
 def _opt_map(compiler: Compiler, node: Node, local: Locals) -> Checked:
@@ -66,6 +66,9 @@ def _opt_map(compiler: Compiler, node: Node, local: Locals) -> Checked:
     inner = kind.item if kind.kind == "optional" and kind.item is not None else DYN
     result, body = compiler.compile(node.args[1], {**local, name: inner})
     flat = node.name == "optFlatMap"
+    # target.hasValue() ? optional.of(bind(name, target.value(), body)) : optional.none()
+    cost = compiler.owed(code)
+    body = compiler.charged(compiler.owing(body, compiler.owed(body) + cost + costs.LIST + (1 if flat else 2)))
 
     def run(env: Activation) -> Any:
         optional = code(env)
@@ -74,7 +77,7 @@ def _opt_map(compiler: Compiler, node: Node, local: Locals) -> Checked:
         made = body({**env, name: optional.value})
         return made if flat else Optional(True, made)
 
-    return (result if flat else types.optional_of(result)), run
+    return (result if flat else types.optional_of(result)), compiler.owing(run, cost + 1)
 
 
 def _range(kind: Type, two: bool) -> tuple[Type, Type] | None:
@@ -103,26 +106,45 @@ def _loop(compiler: Compiler, node: Node, local: Locals) -> Checked:
     if two:
         inside[names[1]] = found[1]
     convert = found[1].convert if kind.kind in ("list", "map") else None
-    items = _turns(source, names, convert)
     body = args[len(names) :]
     compiled = [compiler.compile(part, inside) for part in body]
     test_kind = compiled[0][0]
     tests = name in ("all", "exists", "exists_one", "existsOne", "filter") or len(compiled) == 2
     if tests and not assignable(BOOL, test_kind, {}):
         return compiler.problem(body[0].at, f"expected type 'bool' but found '{test_kind}'")
-    return _result(name, kind, found, [code for _, code in compiled], [k for k, _ in compiled], items, names)
+    codes = [code for _, code in compiled]
+    turn, whole = costs_of(name)
+    turn += compiler.owed(codes[0])
+    if len(codes) == 2:
+        codes[1] = compiler.charged(codes[1])
+    items = _turns(source, names, convert, turn)
+    result, code = _result(name, kind, found, codes, [k for k, _ in compiled], items, names)
+    return result, compiler.owing(code, compiler.owed(source) + whole)
 
 
-def _turns(source: Code, names: list[str], convert: types.Convert | None) -> Any:
-    """A function that yields an activation per turn; it is one dict, filled anew."""
+#: (of a turn beside its body, of the whole) of what macros expand to
+_EXPANSIONS = {
+    "all": (3, 1), "exists": (4, 1), "exists_one": (2, 2), "existsOne": (2, 2), "map": (2 + costs.LIST, 1 + costs.LIST),
+    "filter": (3 + costs.LIST, 1 + costs.LIST), "transformList": (2 + costs.LIST, 1 + costs.LIST),
+    "transformMap": (3, 1 + costs.MAP), "transformMapEntry": (2, 1 + costs.MAP),
+}  # fmt: skip
+
+
+def costs_of(name: str) -> tuple[int, int]:
+    """(cost of a turn beside its body, cost beside the turns) of a loop macro."""
+    return _EXPANSIONS[name]
+
+
+def _turns(source: Code, names: list[str], convert: types.Convert | None, cost: int) -> Any:
+    """A function that yields an activation per turn, which costs `cost`; it is one dict, filled anew."""
 
     def turns(env: Activation) -> Iterator[Activation]:
         value = source(env)
         inner = dict(env)
-        spend = env[_COST].spend
+        spend = env[costs.COST].spend
         if isinstance(value, list):
             for i, item in enumerate(value):
-                spend(1)
+                spend(cost)
                 item = item if convert is None else convert(item)
                 if len(names) == 2:
                     inner[names[0]], inner[names[1]] = i, item
@@ -131,7 +153,7 @@ def _turns(source: Code, names: list[str], convert: types.Convert | None) -> Any
                 yield inner
         elif isinstance(value, dict):
             for key, item in value.items():
-                spend(1)
+                spend(cost)
                 inner[names[0]] = key
                 if len(names) == 2:
                     inner[names[1]] = item if convert is None else convert(item)
@@ -185,15 +207,13 @@ def _truth(value: Any) -> bool:
 
 
 def _quantifier(test: Code, items: Any, *, deciding: bool) -> Code:
-    from minikube_api.cel.compiling import CostExceeded
-
     def run(env: Activation) -> bool:
         failed: EvaluationError | None = None
         for inner in items(env):
             try:
                 if _truth(test(inner)) is deciding:
                     return deciding
-            except CostExceeded:
+            except costs.CostExceeded:
                 raise
             except EvaluationError as error:
                 failed = failed or error

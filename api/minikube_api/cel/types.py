@@ -13,7 +13,7 @@ Convert = Callable[[Any], Any]
 class Type:
     """`name` is what messages print. `fields` are those of an object type: name in CEL -> Field."""
 
-    __slots__ = ("convert", "fields", "item", "key", "kind", "name")
+    __slots__ = ("convert", "fields", "floor", "item", "key", "kind", "name", "size")
 
     def __init__(
         self,
@@ -24,6 +24,8 @@ class Type:
         item: Type | None = None,
         fields: Mapping[str, Field] | None = None,
         convert: Convert | None = None,
+        size: int = 0,
+        floor: int = 1,
     ) -> None:
         self.kind = kind
         self.name = name or kind
@@ -32,6 +34,9 @@ class Type:
         self.fields = fields
         #: from the JSON value to the CEL value; None: it is one
         self.convert = convert
+        #: of a declared type: the most characters or entries, and the fewest bytes of JSON, that a value has
+        self.size = size
+        self.floor = floor
 
     def __str__(self) -> str:
         return self.name
@@ -60,12 +65,12 @@ TYPE = Type("type")
 ERROR = Type("error", "!error!")
 
 
-def list_of(item: Type, convert: Convert | None = None) -> Type:
-    return Type("list", f"list({item})", item=item, convert=convert)
+def list_of(item: Type, convert: Convert | None = None, *, size: int = 0) -> Type:
+    return Type("list", f"list({item})", item=item, convert=convert, size=size, floor=2)
 
 
-def map_of(key: Type, item: Type, convert: Convert | None = None) -> Type:
-    return Type("map", f"map({key}, {item})", key=key, item=item, convert=convert)
+def map_of(key: Type, item: Type, convert: Convert | None = None, *, size: int = 0) -> Type:
+    return Type("map", f"map({key}, {item})", key=key, item=item, convert=convert, size=size, floor=2)
 
 
 def optional_of(item: Type) -> Type:

@@ -52,41 +52,74 @@ def _bytes(value: Any) -> Any:
     return base64.b64decode(value) if isinstance(value, str) else value
 
 
-_FORMATS = {
-    "date": Type("timestamp", types.TIMESTAMP.name, convert=_timestamp),
-    "date-time": Type("timestamp", types.TIMESTAMP.name, convert=_timestamp),
-    "datetime": Type("timestamp", types.TIMESTAMP.name, convert=_timestamp),
-    "duration": Type("duration", types.DURATION.name, convert=_duration),
-    "byte": Type("bytes", convert=_bytes),
+#: bytes of the largest request; the longest string is shorter by its quotes
+_REQUEST = 3 * 1024 * 1024
+_LONGEST = _REQUEST - 2
+#: (least bytes of JSON, most characters) of formats that are no plain strings in CEL
+_FORMATS: dict[str, tuple[str, str, types.Convert, int, int]] = {
+    "date": ("timestamp", types.TIMESTAMP.name, _timestamp, 12, 10),
+    "date-time": ("timestamp", types.TIMESTAMP.name, _timestamp, 21, 30),
+    "datetime": ("timestamp", types.TIMESTAMP.name, _timestamp, 21, 30),
+    "duration": ("duration", types.DURATION.name, _duration, 3, 30),
 }
 _NUMBER = Type("double", convert=_double)
 _INTEGER = Type("int", convert=_whole)
+_BOOLEAN = Type("bool", floor=4)
+_INT_OR_STRING = Type("dyn", size=_LONGEST)
+#: keys of maps: nothing bounds them, and estimates take none for it
+_KEY = Type("string", floor=2)
+_PLAIN = Type("string", size=_LONGEST, floor=2)
 _META = Type(
-    "object", "objectMeta", fields={"name": Field(types.STRING, "name"), "generateName": Field(types.STRING, "generateName")}
+    "object", "objectMeta", fields={"name": Field(_PLAIN, "name"), "generateName": Field(_PLAIN, "generateName")}, floor=2
 )
 
 
 def type_of(node: Structural, *, is_root: bool = False) -> Type | None:
     """None: rules can't see values of this schema (untyped, kept unknown fields)."""
     if node.int_or_string:
-        return types.DYN
+        return _INT_OR_STRING
     if node.type == "array":
         return _list(node)
     if node.type == "object":
         if node.values is not None:
-            item = type_of(node.values)
-            return None if item is None else types.map_of(types.STRING, item, _entries(item))
+            item = type_of(node.values, is_root=node.values.embedded)
+            return (
+                None
+                if item is None
+                else types.map_of(_KEY, item, _entries(item), size=_most(node, "maxProperties", item.floor + 6))
+            )
         return _object(node, is_root=is_root)
     if node.type == "string":
-        return _FORMATS.get(node.raw.get("format") or "", types.STRING)
-    return {"boolean": types.BOOL, "number": _NUMBER, "integer": _INTEGER}.get(node.type)
+        return _string(node)
+    return {"boolean": _BOOLEAN, "number": _NUMBER, "integer": _INTEGER}.get(node.type)
+
+
+def _most(node: Structural, keyword: str, each: int) -> int:
+    """The most entries: as told, or as fit into a request."""
+    told = node.raw.get(keyword)
+    return (_REQUEST - 2) // each if told is None else max(int(told), 0)
+
+
+def _string(node: Structural) -> Type:
+    form = node.raw.get("format") or ""
+    if form in _FORMATS:
+        kind, name, convert, least, longest = _FORMATS[form]
+        return Type(kind, name, convert=convert, size=longest, floor=least)
+    told = node.raw.get("maxLength")
+    size = _LONGEST if told is None else max(int(told), 0)
+    if form == "byte":
+        return Type("bytes", convert=_bytes, size=size, floor=2)
+    if told is None and node.raw.get("enum"):
+        size = max((len(value) for value in node.raw["enum"] if isinstance(value, str)), default=0)
+    return _PLAIN if size == _LONGEST else Type("string", size=size, floor=2)
 
 
 def _list(node: Structural) -> Type | None:
-    item = type_of(node.items) if node.items is not None else None
+    item = type_of(node.items, is_root=node.items.embedded) if node.items is not None else None
     if item is None:
         return None
     convert = item.convert
+    size = _most(node, "maxItems", item.floor + 1)
     wrap: Any = None
     if node.list_type == "set":
         wrap = values.SetList
@@ -98,7 +131,7 @@ def _list(node: Structural) -> Type | None:
             return made
 
     if convert is None and wrap is None:
-        return types.list_of(item)
+        return types.list_of(item, size=size)
 
     def whole(items: Any) -> Any:
         if not isinstance(items, list):
@@ -106,7 +139,7 @@ def _list(node: Structural) -> Type | None:
         parts = items if convert is None else [convert(part) for part in items]
         return parts if wrap is None else wrap(parts)
 
-    return types.list_of(item, whole)
+    return types.list_of(item, whole, size=size)
 
 
 def _entries(item: Type) -> types.Convert | None:
@@ -118,13 +151,19 @@ def _entries(item: Type) -> types.Convert | None:
 
 def _object(node: Structural, *, is_root: bool) -> Type:
     fields: dict[str, Field] = {}
+    required = node.raw.get("required") or ()
+    floor = 2
     for name, part in node.properties.items():
-        kind = type_of(part)
+        kind = type_of(part, is_root=part.embedded)
+        if kind is None:
+            continue
         plain = escaped(name)
-        if kind is not None and plain is not None:
+        if plain is not None:
             fields[plain] = Field(kind, name)
+        if name in required and not part.has_default:
+            floor += len(name) + kind.floor + 4
     if is_root or node.embedded:
-        fields["apiVersion"] = Field(types.STRING, "apiVersion")
-        fields["kind"] = Field(types.STRING, "kind")
+        fields["apiVersion"] = Field(_PLAIN, "apiVersion")
+        fields["kind"] = Field(_PLAIN, "kind")
         fields["metadata"] = Field(_META, "metadata")
-    return Type("object", f"object@{id(node):x}", fields=fields)
+    return Type("object", f"object@{id(node):x}", fields=fields, floor=floor)

@@ -12,7 +12,7 @@ from minikube_api.meta import field_errors as err
 from minikube_api.meta import names
 from minikube_api.meta.errors import FieldError
 from minikube_api.resources import checks, objectmeta
-from minikube_api.resources.apiextensions import internal_form
+from minikube_api.resources.apiextensions import internal_form, version_parts
 from minikube_api.resources.resource import Object, WriteContext
 from minikube_api.resources.strategies import KindStrategy, keep
 
@@ -20,15 +20,12 @@ Errors = list[FieldError]
 
 APPROVAL = "api-approved.kubernetes.io"
 _APPROVAL_HELP = "see https://github.com/kubernetes/enhancements/pull/1111"
-_COLUMN_TYPES = ("boolean", "date", "integer", "number", "string")
-_COLUMN_FORMATS = ("byte", "date", "date-time", "double", "float", "int32", "int64", "password")
 _PER_VERSION = {
     "schema": "validation",
     "subresources": "subresources",
     "additionalPrinterColumns": "additionalPrinterColumns",
     "selectableFields": "selectableFields",
 }
-_MAX_SELECTABLE = 8
 
 
 class DefinitionStrategy(KindStrategy):
@@ -101,7 +98,7 @@ class DefinitionStrategy(KindStrategy):
         errors += spec_problems(obj["spec"], "spec", missing_schemas=not _lacks_schema(old["spec"]), old=old["spec"])
         errors += self._immutable(obj, old)
         errors += stored_version_problems(obj)
-        if (obj["metadata"].get("annotations") or {}).get(APPROVAL) != (old["metadata"].get("annotations") or {}).get(APPROVAL):
+        if approval(obj)[0] != approval(old)[0]:
             errors += approval_problems(obj)
         return errors if old["spec"].get("preserveUnknownFields") else errors + _open_root(obj["spec"])
 
@@ -137,7 +134,7 @@ def shared(spec: Object, field: str) -> bool:
     return all(v.get(field) == versions[0].get(field) for v in versions)
 
 
-def version_parts(spec: Object, field: str, path: str) -> Iterator[tuple[Any, str]]:
+def parts_of_versions(spec: Object, field: str, path: str) -> Iterator[tuple[Any, str]]:
     """(value, path) of a per-version field, once when the versions share it."""
     versions = spec.get("versions") or []
     if versions and shared(spec, field):
@@ -165,7 +162,13 @@ def spec_problems(spec: Object, path: str, *, missing_schemas: bool, old: Object
         errors += checks.one_of(scope, f"{path}.scope", ("Cluster", "Namespaced"))
     errors += _versions(spec, path)
     errors += name_problems(spec.get("names") or {}, f"{path}.names")
-    errors += _conversion(spec, f"{path}.conversion")
+    before = (old or {}).get("conversion") or {}
+    errors += version_parts.conversion_problems(
+        spec.get("conversion") or {},
+        f"{path}.conversion",
+        any_review=not version_parts.known_reviews(before),
+        any_bundle=_bad_bundle(before),
+    )
     if missing_schemas:
         errors += [
             err.required(f"{path}.versions[{i}].schema.openAPIV3Schema")
@@ -173,14 +176,39 @@ def spec_problems(spec: Object, path: str, *, missing_schemas: bool, old: Object
             if not (version.get("schema") or {}).get("openAPIV3Schema")
         ]
     errors += _schemas(spec, path, old)
-    for subresources, at in version_parts(spec, "subresources", path):
-        errors += _subresources(subresources, at)
-    for columns, at in version_parts(spec, "additionalPrinterColumns", path):
+    for subresources, at in parts_of_versions(spec, "subresources", path):
+        errors += version_parts.subresource_problems(subresources, at)
+    for columns, at in parts_of_versions(spec, "additionalPrinterColumns", path):
         for i, column in enumerate(columns):
-            errors += _column(column, f"{at}[{i}]")
-    for fields, at in version_parts(spec, "selectableFields", path):
-        errors += _selectable(fields, at, spec)
-    return errors
+            errors += version_parts.column_problems(column, f"{at}[{i}]")
+    return errors + _selectable(spec, path)
+
+
+def _bad_bundle(conversion: Object) -> bool:
+    bundle = ((conversion.get("webhook") or {}).get("clientConfig") or {}).get("caBundle")
+    return bool(bundle) and not version_parts.holds_certificates(bundle)
+
+
+def _selectable(spec: Object, path: str) -> Errors:
+    """Shared fields must be in every version's schema, those of a version in its own."""
+    versions = spec.get("versions") or []
+    if not versions:
+        return []
+    schemas = [(v.get("schema") or {}).get("openAPIV3Schema") for v in versions]
+    if shared(spec, "selectableFields"):
+        fields = versions[0].get("selectableFields") or []
+        found: Errors = []
+        for schema in schemas[:1] if shared(spec, "schema") else schemas:
+            problems = version_parts.selectable_problems(fields, schema, f"{path}.selectableFields", at_top=True)
+            found += [problem for problem in problems if problem not in found]
+        return found
+    return [
+        error
+        for i, version in enumerate(versions)
+        for error in version_parts.selectable_problems(
+            version.get("selectableFields") or [], schemas[i], f"{path}.versions[{i}].selectableFields", at_top=False
+        )
+    ]
 
 
 def _versions(spec: Object, path: str) -> Errors:
@@ -204,20 +232,16 @@ def _versions(spec: Object, path: str) -> Errors:
 def _deprecation(version: Object, warning: str, path: str) -> Errors:
     if not version.get("deprecated"):
         return [err.invalid(path, warning, "can only be set for deprecated versions")]
+    found: list[str] = []
+    if len(warning.encode()) > 256:
+        found.append("must be <= 256 characters long")
     if not warning:
-        return [err.invalid(path, warning, "must not be an empty string")]
-    if len(warning) > 256:
-        return [err.too_long(path, warning, 256)]
-    for c in warning:
-        if not c.isprintable():
-            return [
-                err.invalid(
-                    path,
-                    warning,
-                    f"must only contain printable UTF-8 characters; non-printable character found at index {warning.index(c)}",
-                )
-            ]
-    return []
+        found.append("must not be an empty string")
+    strange = next((i for i, c in enumerate(warning) if not c.isprintable()), None)
+    if strange is not None:
+        place = len(warning[:strange].encode())
+        found.append(f"must only contain printable UTF-8 characters; non-printable character found at index {place}")
+    return [err.invalid(path, warning, why) for why in found]
 
 
 def name_problems(given: Object, path: str) -> Errors:
@@ -238,64 +262,33 @@ def name_problems(given: Object, path: str) -> Errors:
     return errors
 
 
-def _conversion(spec: Object, path: str) -> Errors:
-    conversion = spec.get("conversion") or {}
-    strategy = conversion.get("strategy") or ""
-    webhook = conversion.get("webhook")
-    if strategy not in ("None", "Webhook"):
-        return [err.not_supported(f"{path}.strategy", strategy, ("None", "Webhook"))]
-    if strategy == "None":
-        if webhook is not None:
-            return [err.forbidden(f"{path}.webhook", "should not be set when strategy is not set to Webhook")]
-        return []
-    if webhook is None:
-        detail = "required when strategy is set to Webhook"
-        return [
-            err.required(f"{path}.webhookClientConfig", detail),
-            err.invalid(f"{path}.conversionReviewVersions", None, "must include at least one of v1, v1beta1"),
-        ][:1]
-    errors: Errors = []
-    client = webhook.get("clientConfig")
-    if client is None:
-        errors.append(err.required(f"{path}.webhookClientConfig", "required when strategy is set to Webhook"))
-    elif bool(client.get("url")) == bool(client.get("service")):
-        errors.append(err.required(f"{path}.webhookClientConfig", "exactly one of url or service is required"))
-    reviews = webhook.get("conversionReviewVersions") or []
-    if not reviews:
-        errors.append(err.required(f"{path}.conversionReviewVersions"))
-    elif not {"v1", "v1beta1"} & set(reviews):
-        errors.append(err.invalid(f"{path}.conversionReviewVersions", reviews, "must include at least one of v1, v1beta1"))
-    return errors
-
-
 def _schemas(spec: Object, path: str, old: Object | None) -> Errors:
     from minikube_api.resources.apiextensions import structural
 
     before = [v.get("schema") for v in (old or {}).get("versions") or ()]
     errors: Errors = []
-    for part, at in version_parts(spec, "schema", path):
+    for part, at in parts_of_versions(spec, "schema", path):
         schema = part.get("openAPIV3Schema")
         if not schema or part in before:
             continue
         at = f"{at}.openAPIV3Schema"
         users = [v for v in spec.get("versions") or () if v.get("schema") == part]
         has_status = any((v.get("subresources") or {}).get("status") is not None for v in users)
-        found = structural.schema_problems(schema, at, has_status=has_status)
-        errors += found
-        if not found:
-            errors += _deeper(schema, at)
+        nodes, form = structural.findings(schema, at, has_status=has_status)
+        errors += nodes
+        errors += _deeper(schema, at, nodes) if form == [] else form or []
     return errors
 
 
-def _deeper(schema: Object, path: str) -> Errors:
-    """What can be looked at once the schema's form is right: defaults and rules. CEL is imported with the first rule."""
+def _deeper(schema: Object, path: str, nodes: Errors) -> Errors:
+    """What can be looked at once the schema is structural: defaults, then rules. CEL is imported with the first rule."""
     from minikube_api.resources.apiextensions import defaults
 
     errors = defaults.default_problems(schema, path)
-    if has_rules(schema):
+    if not errors and has_rules(schema):
         from minikube_api.resources.apiextensions import rules
 
-        errors += rules.rule_problems(schema, path)
+        errors += rules.rule_problems(schema, path, [problem.path for problem in nodes])
     return errors
 
 
@@ -305,119 +298,6 @@ def has_rules(schema: Object) -> bool:
     if schema.get("x-kubernetes-validations"):
         return True
     return any(has_rules(part) for part, _ in structural.parts(schema, ""))
-
-
-def _under(text: str, *roots: str) -> bool:
-    return text.startswith(tuple(f".{root}." for root in roots))
-
-
-def _simple(text: str) -> bool:
-    if "[" in text and text != "":
-        return not any(mark in text for mark in ("[*", "[?", ".."))
-    return True
-
-
-def _path_problem(text: str, path: str, detail: str, *roots: str) -> Errors:
-    if not _is_path(text):
-        return [err.invalid(path, text, "should be a json path")] if text else []
-    if not _under(text, *roots):
-        return [err.invalid(path, text, detail)]
-    return []
-
-
-def _is_path(text: str) -> bool:
-    from minikube_api.schema import jsonpaths
-
-    try:
-        jsonpaths.parse(text)
-    except jsonpaths.PathProblem:
-        return False
-    return text.startswith(".")
-
-
-def _subresources(subresources: Object, path: str) -> Errors:
-    scale = subresources.get("scale")
-    if scale is None:
-        return []
-    errors: Errors = []
-    for field, root in (("specReplicasPath", "spec"), ("statusReplicasPath", "status")):
-        value = scale.get(field) or ""
-        at = f"{path}.scale.{field}"
-        if not value:
-            errors.append(err.required(at))
-        elif not _is_path(value):
-            errors.append(err.invalid(at, value, "must be a simple json path starting with ."))
-        elif not _under(value, root):
-            errors.append(err.invalid(at, value, f"should be a json path under .{root}"))
-    selector = scale.get("labelSelectorPath")
-    if selector:
-        at = f"{path}.scale.labelSelectorPath"
-        if not _is_path(selector):
-            errors.append(err.invalid(at, selector, "must be a simple json path starting with ."))
-        elif not _under(selector, "spec", "status"):
-            errors.append(err.invalid(at, selector, "should be a json path under either .spec or .status"))
-    return errors
-
-
-def _column(column: Object, path: str) -> Errors:
-    errors: Errors = []
-    if not column.get("name"):
-        errors.append(err.required(f"{path}.name"))
-    kind, form, where = column.get("type") or "", column.get("format") or "", column.get("jsonPath") or ""
-    if not kind:
-        errors.append(err.required(f"{path}.type", f"must be one of {','.join(_COLUMN_TYPES)}"))
-    elif kind not in _COLUMN_TYPES:
-        errors.append(err.invalid(f"{path}.type", kind, f"must be one of {','.join(_COLUMN_TYPES)}"))
-    if form and form not in _COLUMN_FORMATS:
-        errors.append(err.invalid(f"{path}.format", form, f"must be one of {','.join(_COLUMN_FORMATS)}"))
-    if not where:
-        errors.append(err.required(f"{path}.JSONPath"))
-    elif not _is_path(where):
-        errors.append(err.invalid(f"{path}.JSONPath", where, "must be a simple json path starting with ."))
-    return errors
-
-
-def _selectable(fields: list[Object], path: str, spec: Object) -> Errors:
-    errors: Errors = []
-    if len(fields) > _MAX_SELECTABLE:
-        errors.append(err.too_many(path, len(fields), _MAX_SELECTABLE))
-    seen: set[str] = set()
-    for i, field in enumerate(fields):
-        where = field.get("jsonPath") or ""
-        at = f"{path}[{i}].jsonPath"
-        if not where:
-            errors.append(err.required(at))
-            continue
-        if not _is_path(where) or "[" in where:
-            errors.append(err.invalid(at, where, "is an invalid path: must be a simple json path starting with ."))
-            continue
-        if _under(where, "metadata") or where == ".metadata":
-            errors.append(err.invalid(at, where, "must not point to fields in metadata"))
-        errors += [
-            e for v in spec.get("versions") or () for e in _selectable_type(v, where, at) if fields == v.get("selectableFields")
-        ][:1]
-        if where in seen:
-            errors.append(err.duplicate(at, where))
-        seen.add(where)
-    return errors
-
-
-def _selectable_type(version: Object, where: str, path: str) -> Errors:
-    schema = (version.get("schema") or {}).get("openAPIV3Schema") or {}
-    for part in where[1:].split("."):
-        schema = (schema.get("properties") or {}).get(part)
-        if schema is None:
-            detail = "is an invalid path: does not refer to a valid field"
-            return [err.invalid(path, where, detail)]
-    if schema.get("type") not in ("string", "boolean", "integer"):
-        return [
-            err.invalid(
-                path,
-                where,
-                "must point to a field of type string, boolean or integer. Enum string fields and strings with formats are allowed.",
-            )
-        ]
-    return []
 
 
 # ---- beyond spec

@@ -5,9 +5,11 @@ Source: apiextensions-apiserver's pkg/apis/apiextensions/validation (CEL part).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from minikube_api.cel.compiling import CompileError, compile
+from minikube_api.cel import estimates
+from minikube_api.cel.compiling import CompileError, Environment, compile
 from minikube_api.cel.types import Type
 from minikube_api.meta import field_errors as err
 from minikube_api.meta.errors import FieldError
@@ -16,58 +18,110 @@ from minikube_api.schema import custom, custom_rules, custom_types
 Tree = dict[str, Any]
 Errors = list[FieldError]
 
-_REASONS = ("FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired")
+#: cel-go's units that a rule (times the places it may stand at), and all rules of a schema, may cost by estimate
+PER_RULE, PER_SCHEMA = 10_000_000, 100_000_000
+_REQUEST = 3 * 1024 * 1024
+#: rules that a schema over its limit names, and what one must cost to be among them
+_NAMED, _NAMED_FROM = 4, PER_SCHEMA // 100
 
 
-def rule_problems(schema: Tree, path: str) -> Errors:
-    return _node(schema, path, is_root=True, correlatable=True)
+def rule_problems(schema: Tree, path: str, faulty: Sequence[str] = ()) -> Errors:
+    """`faulty`: paths of other findings; rules at and above them are not looked at."""
+    walk = _Walk(faulty)
+    walk.node(schema, path, is_root=True, loose="", places=1)
+    return walk.found + walk.total(path)
 
 
-def _node(schema: Tree, path: str, *, is_root: bool, correlatable: bool) -> Errors:
-    errors: Errors = []
-    given = schema.get("x-kubernetes-validations") or ()
-    if given:
-        node = custom.structural(schema)
-        kind = custom_types.type_of(node, is_root=is_root)
-        for i, rule in enumerate(given):
-            errors += _rule(rule, kind, node, f"{path}.x-kubernetes-validations[{i}]", correlatable)
-    for name, part in (schema.get("properties") or {}).items():
-        errors += _node(part, f"{path}.properties[{name}]", is_root=False, correlatable=correlatable)
-    if isinstance(schema.get("additionalProperties"), dict):
-        part = schema["additionalProperties"]
-        errors += _node(part, f"{path}.additionalProperties", is_root=False, correlatable=correlatable)
-    if isinstance(schema.get("items"), dict):
-        keyed = correlatable and schema.get("x-kubernetes-list-type") == "map"
-        errors += _node(schema["items"], f"{path}.items", is_root=False, correlatable=keyed)
-    return errors
+class _Walk:
+    """All rules of a schema, with what they cost together."""
+
+    def __init__(self, faulty: Sequence[str]) -> None:
+        self.found: Errors = []
+        self.faulty = faulty
+        self.costs: list[tuple[int, str]] = []
+
+    def node(self, schema: Tree, path: str, *, is_root: bool, loose: str, places: int | None) -> None:
+        """`loose`: where values stop being known by their old ones, "" = nowhere; `places`: how often the node may occur, None = no bound."""
+        for name, part in (schema.get("properties") or {}).items():
+            self.node(part, f"{path}.properties[{name}]", is_root=False, loose=loose, places=places)
+        for keyword, most, correlates in (("additionalProperties", "maxProperties", True), ("items", "maxItems", False)):
+            part = schema.get(keyword)
+            if isinstance(part, dict):
+                known = correlates or schema.get("x-kubernetes-list-type") == "map"
+                bound = schema.get(most)
+                inside = None if places is None or bound is None else estimates.times(places, max(bound, 0))
+                self.node(part, f"{path}.{keyword}", is_root=False, loose=loose or ("" if known else path), places=inside)
+        given = schema.get("x-kubernetes-validations") or ()
+        if given and not any(_at_or_below(place, path) for place in self.faulty):
+            node = custom.structural(schema)
+            kind = custom_types.type_of(node, is_root=is_root or node.embedded)
+            if kind is None:
+                return
+            for i, rule in enumerate(given):
+                if (rule.get("rule") or "").strip():
+                    self.rule(rule, kind, f"{path}.x-kubernetes-validations[{i}]", loose, places)
+
+    def rule(self, rule: Tree, kind: Type, path: str, loose: str, places: int | None) -> None:
+        known = custom_rules.environment(kind, optional_old=bool(rule.get("optionalOldSelf")))
+        shown = internal_rule(rule)
+        try:
+            program = compile(rule["rule"], known, estimate=True)
+        except CompileError as error:
+            self.found.append(err.invalid(f"{path}.rule", shown, f"compilation failed: {error}"))
+            return
+        if program.type.kind != "bool":
+            self.found.append(err.invalid(f"{path}.rule", shown, "cel expression must evaluate to a bool"))
+            return
+        occurs = places if places is not None else _REQUEST // (kind.floor + 1)
+        self.cost(f"{path}.rule", "estimated rule cost", estimates.times(program.most or 0, occurs))
+        if rule.get("messageExpression"):
+            self.message(rule, known, shown, f"{path}.messageExpression")
+        if "oldSelf" in program.uses:
+            if loose:
+                detail = f"oldSelf cannot be used on the uncorrelatable portion of the schema within {loose}"
+                self.found.append(err.invalid(f"{path}.rule", rule["rule"], detail))
+        elif rule.get("optionalOldSelf") is not None:
+            detail = "may not be set if oldSelf is not used in rule"
+            self.found.append(err.invalid(f"{path}.optionalOldSelf", rule["optionalOldSelf"], detail))
+
+    def message(self, rule: Tree, known: Environment, shown: Tree, path: str) -> None:
+        try:
+            program = compile(rule["messageExpression"], known, estimate=True)
+        except CompileError as error:
+            self.found.append(err.invalid(path, shown, f"messageExpression compilation failed: {error}"))
+            return
+        if program.type.kind != "string":
+            self.found.append(err.invalid(path, shown, "messageExpression must evaluate to a string"))
+            return
+        self.cost(path, "estimated messageExpression cost", program.most or 0)
+
+    def cost(self, path: str, what: str, amount: int) -> None:
+        if amount > PER_RULE:
+            self.found.append(err.forbidden(path, over_budget(what, amount, PER_RULE)))
+        self.costs.append((amount, path))
+
+    def total(self, path: str) -> Errors:
+        whole = estimates.plus(*(amount for amount, _ in self.costs))
+        if whole <= PER_SCHEMA:
+            return []
+        dearest = sorted((c for c in self.costs if c[0] >= _NAMED_FROM), key=lambda cost: -cost[0])[:_NAMED]
+        detail = "contributed to estimated rule & messageExpression cost total exceeding cost limit for entire OpenAPIv3 schema"
+        what = "x-kubernetes-validations estimated rule & messageExpression cost total for entire OpenAPIv3 schema"
+        return [*(err.forbidden(at, detail) for _, at in dearest), err.forbidden(path, over_budget(what, whole, PER_SCHEMA))]
 
 
-def _rule(rule: Tree, kind: Type | None, node: custom.Structural, path: str, correlatable: bool) -> Errors:
-    text = (rule.get("rule") or "").strip()
-    if not text:
-        return [err.required(f"{path}.rule", "rule is not specified")]
-    errors = _words(rule, text, path)
-    if field_path := rule.get("fieldPath"):
-        errors += _field_path(field_path, node, f"{path}.fieldPath")
-    if kind is None:
-        return errors
-    known = custom_rules.environment(kind, optional_old=bool(rule.get("optionalOldSelf")))
-    shown = internal_rule(rule)
-    try:
-        program = compile(rule["rule"], known)
-    except CompileError as error:
-        return [*errors, err.invalid(f"{path}.rule", shown, f"compilation failed: {error}")]
-    if program.type.kind != "bool":
-        errors.append(err.invalid(f"{path}.rule", shown, "cel expression must evaluate to a bool"))
-    if "oldSelf" in program.uses and not correlatable:
-        detail = "oldSelf cannot be used on the uncorrelatable portion of the schema within " + path.rpartition(".x-")[0]
-        errors.append(err.invalid(f"{path}.rule", rule["rule"], detail))
-    if rule.get("optionalOldSelf") is not None and "oldSelf" not in program.uses:
-        detail = "may not be set if oldSelf is not used in rule"
-        errors.append(err.invalid(f"{path}.optionalOldSelf", rule["optionalOldSelf"], detail))
-    if rule.get("messageExpression"):
-        errors += _message_expression(rule, known, shown, f"{path}.messageExpression")
-    return errors
+def over_budget(what: str, amount: int, limit: int) -> str:
+    """How far a cost is over its limit: far off, only that it is far off."""
+    factor = amount / limit
+    shown = "more than 100x" if factor > 100 else f"{factor:f}x" if factor < 1.5 else f"{factor:.1f}x"
+    hint = (
+        "try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are declared"
+    )
+    return f"{what} exceeds budget by factor of {shown} ({hint})"
+
+
+def _at_or_below(place: str, path: str) -> bool:
+    return place == path or place.startswith((f"{path}.", f"{path}["))
 
 
 def internal_rule(rule: Tree) -> Tree:
@@ -80,47 +134,3 @@ def internal_rule(rule: Tree) -> Tree:
         "FieldPath": rule.get("fieldPath") or "",
         "OptionalOldSelf": rule.get("optionalOldSelf"),
     }
-
-
-def _words(rule: Tree, text: str, path: str) -> Errors:
-    errors: Errors = []
-    message = rule.get("message") or ""
-    if message and not message.strip():
-        errors.append(err.invalid(f"{path}.message", message, "message must be non-empty if specified"))
-    elif "\n" in message.strip():
-        errors.append(err.invalid(f"{path}.message", message, "message must not contain line breaks"))
-    elif "\n" in text and not message.strip():
-        errors.append(err.required(f"{path}.message", "message must be specified if rule contains line breaks"))
-    expression = rule.get("messageExpression") or ""
-    if expression and not expression.strip():
-        errors.append(err.required(f"{path}.messageExpression", "messageExpression must be non-empty if specified"))
-    reason = rule.get("reason")
-    if reason is not None and reason not in _REASONS:
-        errors.append(err.not_supported(f"{path}.reason", reason, _REASONS))
-    return errors
-
-
-def _message_expression(rule: Tree, known: Any, shown: Tree, path: str) -> Errors:
-    try:
-        program = compile(rule["messageExpression"], known)
-    except CompileError as error:
-        return [err.invalid(path, shown, f"messageExpression compilation failed: {error}")]
-    if program.type.kind != "string":
-        return [err.invalid(path, shown, "messageExpression must evaluate to a string")]
-    return []
-
-
-def _field_path(text: str, node: custom.Structural, path: str) -> Errors:
-    try:
-        parts = list(custom_rules.path_parts(text))
-    except ValueError:
-        return [err.invalid(path, text, f"fieldPath must be a valid path: unexpected token in {text}")]
-    current: custom.Structural | None = node
-    for name, _ in parts:
-        below = current.properties.get(name) if current is not None else None
-        if below is None and current is not None:
-            below = current.values
-        if below is None:
-            return [err.invalid(path, text, f"fieldPath must be a valid path: does not refer to a valid field: {name}")]
-        current = below
-    return []

@@ -16,6 +16,11 @@ def schema_problems(schema: Object, path: str, *, has_status: bool = False) -> E
     return structural_nodes.problems(schema, path, has_status=has_status)
 
 
+def findings(schema: Object, path: str, *, has_status: bool = False) -> tuple[Errors, Errors | None]:
+    """(findings at nodes, findings on the structural form), the latter None when it can't be asked for."""
+    return structural_nodes.findings(schema, path, has_status=has_status)
+
+
 def parts(schema: Object, path: str) -> Iterator[tuple[Object, str]]:
     """The schemas directly inside a schema, with their field paths."""
     for name in ("properties", "definitions", "patternProperties"):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from minikube_api.meta import field_errors as err
-from minikube_api.resources.apiextensions import internal_form, structural_form
+from minikube_api.resources.apiextensions import field_paths, internal_form, structural_form
 from minikube_api.resources.apiextensions.structural_form import EMBEDDED, LIST_KEYS, LIST_TYPE, MAP_TYPE, PRESERVE
 from minikube_api.resources.checks import Errors
 
@@ -41,14 +41,20 @@ class Place:
 
 def problems(schema: Object, path: str, *, has_status: bool = False) -> Errors:
     """All findings in the schema of a version; `has_status`: its status subresource is on."""
+    nodes, form = findings(schema, path, has_status=has_status)
+    return nodes + (form or [])
+
+
+def findings(schema: Object, path: str, *, has_status: bool = False) -> tuple[Errors, Errors | None]:
+    """(findings at nodes, findings on the structural form): None when keywords that no structural schema knows forbid to ask."""
     errors: Errors = _root_with_status(schema, path) if has_status else []
     if schema.get("nullable"):
         errors.append(err.forbidden(f"{path}.nullable", "nullable cannot be true at the root"))
     found = _node(schema, path, Place(), root=True)
     errors += found
-    if not any(error.reason == "FieldValueForbidden" and error.path.endswith(_UNSUPPORTED) for error in found):
-        errors += structural_form.problems(schema, path)
-    return errors
+    if any(error.reason == "FieldValueForbidden" and error.path.endswith(_UNSUPPORTED) for error in found):
+        return errors, None
+    return errors, structural_form.problems(schema, path)
 
 
 def _root_with_status(schema: Object, path: str) -> Errors:
@@ -214,7 +220,7 @@ def _rules(schema: Object, path: str) -> Errors:
         text, message, said = (rule.get("rule") or "").strip(), rule.get("message") or "", rule.get("messageExpression") or ""
         if not text:
             errors.append(err.required(f"{at}.rule", "rule is not specified"))
-        if message and not message.strip():
+        elif message and not message.strip():
             errors.append(err.invalid(f"{at}.message", message, "message must be non-empty if specified"))
         elif "\n" in message.strip():
             errors.append(err.invalid(f"{at}.message", message, "message must not contain line breaks"))
@@ -227,6 +233,16 @@ def _rules(schema: Object, path: str) -> Errors:
         where = rule.get("fieldPath") or ""
         if where and not where.strip():
             errors.append(err.invalid(f"{at}.fieldPath", where, "fieldPath must be non-empty if specified"))
-        elif "\n" in where.strip():
+        if "\n" in where:
             errors.append(err.invalid(f"{at}.fieldPath", where, "fieldPath must not contain line breaks"))
+        if where and not _leads_somewhere(where, schema):
+            errors.append(err.invalid(f"{at}.fieldPath", where, "fieldPath must be a valid path"))
     return errors
+
+
+def _leads_somewhere(path: str, schema: Object) -> bool:
+    try:
+        field_paths.resolve(path, schema)
+    except field_paths.NoField:
+        return False
+    return True

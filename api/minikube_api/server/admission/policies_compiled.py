@@ -9,11 +9,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from minikube_api.cel import types
-from minikube_api.cel.compiling import CompileError, Cost, Environment, Program, compile
+from minikube_api.cel.compiling import CompileError, Environment, Program, compile
+from minikube_api.cel.costs import Cost
 from minikube_api.cel.types import Field, Type
 from minikube_api.cel.values import EvaluationError
 from minikube_api.server.admission import expressions
 from minikube_api.server.context import Object
+
+
+_OUT_OF_BUDGET = "validation failed due to running out of cost budget, no further validation rules will be run"
+
+
+class OutOfBudget(EvaluationError):
+    """All expressions of a policy together cost too much: none is run any more."""
 
 
 @dataclass(slots=True)
@@ -28,13 +36,18 @@ class Expression:
         """Raises EvaluationError in the words of the policy."""
         if self.program is None:
             raise EvaluationError(f"compilation error: compilation failed: {self.problem}")
-        one = Cost(min(expressions.PER_CALL, cost.left))
-        before = one.left
+        one = Cost(expressions.PER_CALL)
+        failed: EvaluationError | None = None
+        result: Any = None
         try:
             result = self.program.run(values, one)
         except EvaluationError as error:
-            raise EvaluationError(expressions.failed(self.text, error)) from error
-        cost.spend(before - one.left)
+            failed = error
+        cost.left -= expressions.PER_CALL - one.left
+        if cost.left < 0:
+            raise OutOfBudget(_OUT_OF_BUDGET)
+        if failed is not None:
+            raise EvaluationError(expressions.failed(self.text, failed)) from failed
         return result
 
 
@@ -58,7 +71,7 @@ class Composed:
             try:
                 if definition.program is None:
                     raise EvaluationError(f"compilation failed: {definition.problem}")
-                self._known[name] = definition.program.run({**self._values, "variables": self}, self._cost)
+                self._known[name] = self._run(definition.program)
             except EvaluationError as error:
                 self._known[name] = error
                 raise EvaluationError(f'composited variable "{name}" fails to evaluate: {error}') from error
@@ -66,6 +79,14 @@ class Composed:
         if isinstance(value, EvaluationError):
             raise EvaluationError(f'composited variable "{name}" fails to evaluate: {value}')
         return value
+
+    def _run(self, program: Program) -> Any:
+        """The budget is looked at when the expression that asks has ended: here it would be taken for an error of its own."""
+        one = Cost(expressions.PER_CALL)
+        try:
+            return program.run({**self._values, "variables": self}, one)
+        finally:
+            self._cost.left -= expressions.PER_CALL - one.left
 
 
 class CompiledPolicy:
@@ -102,6 +123,8 @@ class CompiledPolicy:
             try:
                 if condition.run(values, cost) is not True:
                     return False
+            except OutOfBudget:
+                raise
             except EvaluationError as error:
                 problems.append(str(error))
         if problems:

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from minikube_api.cel.compiling import Cost
+from minikube_api.cel.costs import Cost
 from minikube_api.cel.library import Opaque
 from minikube_api.cel.values import Duration, EvaluationError, Timestamp
 from minikube_api.meta import patches
@@ -112,7 +112,7 @@ class MutatingAdmissionPolicy(PolicyPlugin):
             )
             return compiled.with_variables(given, cost)
 
-        if not compiled.wants(values(), cost):
+        if not compiled.wants(values(), Cost(expressions.BUDGET // 4)):
             return
         for mutation in compiled.mutations:
             made = plain(mutation.expression.run(values(), cost))

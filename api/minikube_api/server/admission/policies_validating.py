@@ -10,12 +10,12 @@ from typing import Any
 
 import orjson
 
-from minikube_api.cel.compiling import Cost
+from minikube_api.cel.costs import Cost
 from minikube_api.cel.values import EvaluationError
 from minikube_api.meta.errors import StatusError
 from minikube_api.server.admission import expressions
 from minikube_api.server.admission.policies import ParamsProblem, Policy, PolicyPlugin
-from minikube_api.server.admission.policies_compiled import CompiledPolicy, Expression
+from minikube_api.server.admission.policies_compiled import CompiledPolicy, Expression, OutOfBudget
 from minikube_api.server.admission.reading import forbidden
 from minikube_api.server.context import Object
 from minikube_api.server.contract import AdmissionAttributes
@@ -126,7 +126,7 @@ class ValidatingAdmissionPolicy(PolicyPlugin):
         compiled: CompiledValidations = policy.compiled
         cost = Cost(expressions.BUDGET)
         try:
-            if not compiled.wants(values, cost):
+            if not compiled.wants(values, Cost(expressions.BUDGET // 4)):
                 return []
         except EvaluationError as error:
             return [Decision(str(error))] if policy.fails else []
@@ -135,13 +135,15 @@ class ValidatingAdmissionPolicy(PolicyPlugin):
         for place, validation in enumerate(compiled.validations):
             try:
                 passed = validation.expression.run(values, cost) is True
+            except OutOfBudget as error:
+                return [Decision(str(error))] if policy.fails else []
             except EvaluationError as error:
                 if policy.fails:
                     found.append(Decision(str(error), place=place))
                 continue
             if not passed:
                 found.append(Decision(_message(validation, values, cost), validation.reason, place))
-        found += self._annotate(policy, compiled, values, cost, attributes)
+        found += self._annotate(policy, compiled, values, Cost(expressions.BUDGET), attributes)
         return found
 
     def _annotate(

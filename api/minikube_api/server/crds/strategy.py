@@ -27,7 +27,7 @@ _NOT_CHECKED = (
 class Rules(Protocol):
     """The compiled x-kubernetes-validations of a schema (`schema.custom_rules`)."""
 
-    def problems(self, obj: Object, old: Object | None) -> list[FieldError]: ...
+    def problems(self, obj: Object, old: Object | None, warnings: list[str] | None = None) -> list[FieldError]: ...
 
 
 class CustomStrategy(Strategy):
@@ -84,7 +84,7 @@ class CustomStrategy(Strategy):
             errors += self._scale_problems(obj)
         errors += self._embedded(obj)
         errors += custom_lists.duplicates(obj, self.root)
-        return errors + self._rule_problems(errors, obj, None)
+        return errors + self._rule_problems(ctx, errors, obj, None)
 
     def validate_update(self, ctx: WriteContext, obj: Object, old: Object) -> list[FieldError]:
         meta = [e for e in objectmeta.meta_update_problems(obj, old) if not _kube_finalizer(e)]
@@ -96,7 +96,7 @@ class CustomStrategy(Strategy):
         errors += self._embedded(obj)
         if self.root.unique and not custom_lists.duplicates(old, self.root):
             errors += custom_lists.duplicates(obj, self.root)
-        return meta + errors + self._rule_problems(errors, obj, old)
+        return meta + errors + self._rule_problems(ctx, errors, obj, old)
 
     def _type_problems(self, obj: Object) -> list[FieldError]:
         errors: list[FieldError] = []
@@ -115,14 +115,14 @@ class CustomStrategy(Strategy):
                 errors += objectmeta.meta_problems(given, True, names.is_path_segment, f"{path}.metadata")
         return errors
 
-    def _rule_problems(self, errors: list[FieldError], obj: Object, old: Object | None) -> list[FieldError]:
+    def _rule_problems(self, ctx: WriteContext, errors: list[FieldError], obj: Object, old: Object | None) -> list[FieldError]:
         if self._load_rules is None:
             return []
         if any(e.reason in _BLOCKING for e in errors):
             return [err.invalid(custom_values.NO_PATH, None, _NOT_CHECKED)]
         if self._rules is None:
             self._rules = self._load_rules()
-        return self._rules.problems(obj, old)
+        return self._rules.problems(obj, old, ctx.warnings)
 
 
 def _kube_finalizer(error: FieldError) -> bool:
