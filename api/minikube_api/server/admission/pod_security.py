@@ -25,6 +25,9 @@ _TEMPLATES = {
     ("batch", "jobs"): ("spec", "template"),
     ("batch", "cronjobs"): ("spec", "jobTemplate", "spec", "template"),
 }
+#: of pods that are looked at; the others change nothing of what counts
+_POD_SUBRESOURCES = frozenset({"", "ephemeralcontainers", "resize"})
+_PROFILE_ANNOTATIONS = ("container.apparmor.security.beta.kubernetes.io/", "seccomp.security.alpha.kubernetes.io/")
 #: existing pods looked at when a namespace's level rises
 _PODS_CHECKED = 3000
 
@@ -53,41 +56,38 @@ class PodSecurity(Plugin):
             if not attributes.subresource:
                 await self._namespace(attributes, obj)
         elif kind == ("", "pods"):
-            created = attributes.operation == "CREATE" and not attributes.subresource
-            if created or (attributes.operation == "UPDATE" and attributes.subresource == "ephemeralcontainers"):
-                await self._pod(attributes, obj)
+            if attributes.subresource in _POD_SUBRESOURCES and is_significant(obj, attributes.old):
+                self._pod(attributes, obj, await self._labels(attributes.namespace))
         elif kind in _TEMPLATES and not attributes.subresource:
             template = obj
             for field in _TEMPLATES[kind]:
                 template = template.get(field) or {}
             if template.get("spec"):
-                await self._warn(attributes, template["spec"])
+                self._look(attributes, template, await self._labels(attributes.namespace))
 
     async def _labels(self, namespace: str) -> dict[str, str]:
         found = await self._lister.get("", "namespaces", "", namespace)
         return ((found or {}).get("metadata") or {}).get("labels") or {}
 
-    async def _pod(self, attributes: AdmissionAttributes, pod: Object) -> None:
-        labels = await self._labels(attributes.namespace)
+    def _pod(self, attributes: AdmissionAttributes, pod: Object, labels: dict[str, str]) -> None:
         enforced = level_of(labels, "enforce")
-        found = findings(enforced.name, pod["spec"])
-        attributes.audit_annotations["pod-security.kubernetes.io/enforce-policy"] = str(enforced)
+        found = findings(enforced.name, enforced.version, pod)
+        attributes.audit_annotations[f"{PREFIX}enforce-policy"] = str(enforced)
+        self._look(attributes, pod, labels, warn=not found)
         if found:
             raise forbidden(attributes, f'violates PodSecurity "{enforced}": {told(found)}')
-        audited = level_of(labels, "audit", enforced)
-        noted = findings(audited.name, pod["spec"])
-        if noted:
-            attributes.audit_annotations["pod-security.kubernetes.io/audit-violations"] = (
-                f'would violate PodSecurity "{audited}": {told(noted)}'
-            )
-        await self._warn(attributes, pod["spec"])
 
-    async def _warn(self, attributes: AdmissionAttributes, spec: Object) -> None:
-        labels = await self._labels(attributes.namespace)
-        level = level_of(labels, "warn", level_of(labels, "enforce"))
-        found = findings(level.name, spec)
-        if found:
-            _add(attributes.warnings, f'would violate PodSecurity "{level}": {told(found)}')
+    def _look(self, attributes: AdmissionAttributes, pod: Object, labels: dict[str, str], *, warn: bool = True) -> None:
+        """Audit and warn. `pod` may be the template of a workload."""
+        if not any(key.startswith(PREFIX) for key in labels):
+            return
+        enforced = level_of(labels, "enforce")
+        audited = level_of(labels, "audit", enforced)
+        if noted := findings(audited.name, audited.version, pod):
+            attributes.audit_annotations[f"{PREFIX}audit-violations"] = f'would violate PodSecurity "{audited}": {told(noted)}'
+        warned = level_of(labels, "warn", enforced)
+        if warn and (found := findings(warned.name, warned.version, pod)):
+            _add(attributes.warnings, f'would violate PodSecurity "{warned}": {told(found)}')
 
     async def _namespace(self, attributes: AdmissionAttributes, namespace: Object) -> None:
         labels = namespace["metadata"].get("labels") or {}
@@ -98,28 +98,52 @@ class PodSecurity(Plugin):
         if attributes.operation != "UPDATE":
             return
         level, old = level_of(labels, "enforce"), level_of(old_labels, "enforce")
-        if level == old or LEVELS.index(level.name) < LEVELS.index(old.name) or level.name == "privileged":
+        if level == old or level.name == "privileged":
+            return
+        if level.version == old.version and LEVELS.index(level.name) <= LEVELS.index(old.name):
             return
         name = namespace["metadata"].get("name", "")
-        lines = await self._existing(name, level)
-        if lines:
-            first = f'existing pods in namespace "{name}" violate the new PodSecurity enforce level "{level}"'
-            for line in (first, *lines):
-                _add(attributes.warnings, line)
+        for line in await self._existing(name, level):
+            _add(attributes.warnings, line)
 
     async def _existing(self, namespace: str, level: Level) -> list[str]:
-        """A line for each kind of violation, naming the first pod that has it."""
+        """What there is to warn of: a line for each kind of violation, naming the first pod that has it."""
         by_reasons: dict[str, list[str]] = {}
-        for pod in (await self._lister.list("", "pods", namespace))[:_PODS_CHECKED]:
-            found = findings(level.name, pod["spec"])
+        pods = await self._lister.list("", "pods", namespace)
+        for pod in pods[:_PODS_CHECKED]:
+            found = findings(level.name, level.version, pod)
             if found:
                 by_reasons.setdefault(", ".join(reason for reason, _ in found), []).append(pod["metadata"]["name"])
         lines = []
-        for reasons, pods in by_reasons.items():
-            others = len(pods) - 1
+        for reasons, names in by_reasons.items():
+            others = len(names) - 1
             more = f" (and {others} other pod{'s' if others > 1 else ''})" if others else ""
-            lines.append(f"{min(pods)}{more}: {reasons}")
-        return sorted(lines)
+            lines.append(f"{min(names)}{more}: {reasons}")
+        lines.sort()
+        if lines:
+            lines.insert(0, f'existing pods in namespace "{namespace}" violate the new PodSecurity enforce level "{level}"')
+        if len(pods) > _PODS_CHECKED:
+            only = f"new PodSecurity enforce level only checked against the first {_PODS_CHECKED} of {len(pods)} existing pods"
+            lines.insert(0, only)
+        return lines
+
+
+def is_significant(pod: Object, old: Object | None) -> bool:
+    """Whether an update could change the verdict: of what it may change at all, these are containers and their images."""
+    if old is None:
+        return True
+    return any(_images(pod, kind) != _images(old, kind) for kind in ("containers", "initContainers", "ephemeralContainers")) or (
+        _profiles(pod) != _profiles(old)
+    )
+
+
+def _images(pod: Object, kind: str) -> list[str]:
+    return [container.get("image", "") for container in pod["spec"].get(kind) or ()]
+
+
+def _profiles(pod: Object) -> dict[str, str]:
+    annotations = (pod.get("metadata") or {}).get("annotations") or {}
+    return {key: value for key, value in annotations.items() if key.startswith(_PROFILE_ANNOTATIONS)}
 
 
 def told(found: list[Finding]) -> str:

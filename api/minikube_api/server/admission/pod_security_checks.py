@@ -1,17 +1,21 @@
 """The Pod Security Standards: what a pod must not have at each level, in the words of the reference implementation. Pure.
 
-Source: documentation, "Pod Security Standards"; k8s.io/pod-security-admission for the texts. The newest version of the policy.
+Source: documentation, "Pod Security Standards"; k8s.io/pod-security-admission for the texts. A check may have come, or changed, with
+a version of Kubernetes: namespaces say which version of the policy they mean.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 Object = dict[str, Any]
 #: (what is forbidden, where)
 Finding = tuple[str, str]
 Check = Callable[[Object], Iterator[Finding]]
+#: minor version that stands for `latest`
+LATEST = 1 << 16
 
 _BASELINE_CAPABILITIES = frozenset(
     {
@@ -22,22 +26,26 @@ _BASELINE_CAPABILITIES = frozenset(
 _RESTRICTED_VOLUMES = frozenset(
     ["configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "image", "persistentVolumeClaim", "projected", "secret"]
 )
-_SYSCTLS = frozenset(
-    {
-        "kernel.shm_rmid_forced", "net.ipv4.ip_local_port_range", "net.ipv4.ip_unprivileged_port_start",
-        "net.ipv4.tcp_syncookies", "net.ipv4.ping_group_range", "net.ipv4.ip_local_reserved_ports",
-        "net.ipv4.tcp_keepalive_time", "net.ipv4.tcp_fin_timeout", "net.ipv4.tcp_keepalive_intvl",
-        "net.ipv4.tcp_keepalive_probes", "net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem",
-    }
-)  # fmt: skip
-_SELINUX_TYPES = frozenset({"", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"})
+#: safe sysctls, and the minor version that took them up
+_SYSCTLS = {
+    "kernel.shm_rmid_forced": 0, "net.ipv4.ip_local_port_range": 0, "net.ipv4.ip_unprivileged_port_start": 0,
+    "net.ipv4.tcp_syncookies": 0, "net.ipv4.ping_group_range": 0, "net.ipv4.ip_local_reserved_ports": 27,
+    "net.ipv4.tcp_keepalive_time": 29, "net.ipv4.tcp_fin_timeout": 29, "net.ipv4.tcp_keepalive_intvl": 29,
+    "net.ipv4.tcp_keepalive_probes": 29, "net.ipv4.tcp_rmem": 32, "net.ipv4.tcp_wmem": 32,
+}  # fmt: skip
+_SELINUX_TYPES = {"": 0, "container_t": 0, "container_init_t": 0, "container_kvm_t": 0, "container_engine_t": 31}
 _SECCOMP = ("RuntimeDefault", "Localhost")
 
 
-def findings(level: str, spec: Object) -> list[Finding]:
-    """What of a pod's spec violates a level; nothing at `privileged`."""
-    checks = {"baseline": _BASELINE, "restricted": _RESTRICTED}.get(level, ())
-    return [finding for check in checks for finding in check(spec)]
+def findings(level: str, version: str, pod: Object) -> list[Finding]:
+    """What of a pod (metadata and spec) violates a level as it was in `version` (`latest`, `v1.25`); nothing at `privileged`."""
+    if level == "privileged":
+        return []
+    minor = LATEST if version == "latest" else int(version.partition(".")[2])
+    # under the empty key checks find the version that they are to judge by
+    spec = {**(pod.get("spec") or {}), "": minor}
+    rules = (rule for rule in _RULES if rule.applies(level, minor))
+    return [finding for rule in rules for finding in rule.check(pod if rule.of_pod else spec)]
 
 
 def containers(spec: Object) -> Iterator[tuple[str, Object, Object]]:
@@ -61,14 +69,27 @@ def _bad(spec: Object, wrong: Callable[[Object], bool]) -> list[str]:
 
 def allow_privilege_escalation(spec: Object) -> Iterator[Finding]:
     bad = _bad(spec, lambda context: context.get("allowPrivilegeEscalation") is not False)
-    if bad and _os(spec) != "windows":
+    if bad and not _is_windows(spec):
         yield "allowPrivilegeEscalation != false", f"{_named(bad)} must set securityContext.allowPrivilegeEscalation=false"
 
 
-def app_armor(spec: Object) -> Iterator[Finding]:
+_APPARMOR = "container.apparmor.security.beta.kubernetes.io/"
+
+
+def app_armor(pod: Object) -> Iterator[Finding]:
+    """Fields, and the annotations that were there before them."""
+    spec = pod.get("spec") or {}
     setters, values = _setters(
         spec, lambda context: (context.get("appArmorProfile") or {}).get("type"), ("RuntimeDefault", "Localhost")
     )
+    annotations = (pod.get("metadata") or {}).get("annotations") or {}
+    bad = [
+        f'{key}="{value}"'
+        for key, value in sorted(annotations.items())
+        if key.startswith(_APPARMOR) and value not in ("", "runtime/default") and not value.startswith("localhost/")
+    ]
+    if bad:
+        setters, values = [*setters, "annotation" if len(bad) == 1 else "annotations"], [*values, *bad]
     if values:
         reason = "forbidden AppArmor profile" + ("s" if len(values) > 1 else "")
         yield reason, f"{' and '.join(setters)} must not set AppArmor profile type to {_quoted(values)}"
@@ -86,7 +107,7 @@ def capabilities_baseline(spec: Object) -> Iterator[Finding]:
 
 
 def capabilities_restricted(spec: Object) -> Iterator[Finding]:
-    if _os(spec) == "windows":
+    if _is_windows(spec):
         return
     keeping = _bad(spec, lambda context: "ALL" not in ((context.get("capabilities") or {}).get("drop") or ()))
     adding = _bad(spec, lambda context: bool(_added(context) - {"NET_BIND_SERVICE"}))
@@ -123,6 +144,22 @@ def host_ports(spec: Object) -> Iterator[Finding]:
     if bad:
         verb, noun = ("uses" if len(bad) == 1 else "use"), ("hostPort" if len(ports) == 1 else "hostPorts")
         yield "hostPort", f"{_named(bad)} {verb} {noun} {', '.join(sorted(ports))}"
+
+
+def probe_hosts(spec: Object) -> Iterator[Finding]:
+    """Probes and hooks that the kubelet sends elsewhere than to the pod (since v1.34)."""
+    bad: list[str] = []
+    hosts: set[str] = set()
+    for name, container, _ in containers(spec):
+        handlers = [container.get(field) or {} for field in ("livenessProbe", "readinessProbe", "startupProbe")]
+        handlers += [(container.get("lifecycle") or {}).get(field) or {} for field in ("postStart", "preStop")]
+        own = {(handler.get(action) or {}).get("host", "") for handler in handlers for action in ("httpGet", "tcpSocket")} - {""}
+        if own:
+            bad.append(name)
+            hosts |= own
+    if bad:
+        verb, noun = ("uses" if len(bad) == 1 else "use"), ("host" if len(hosts) == 1 else "hosts")
+        yield "probe or lifecycle host", f"{_named(bad)} {verb} probe or lifecycle {noun} {_quoted(sorted(hosts))}"
 
 
 def privileged(spec: Object) -> Iterator[Finding]:
@@ -171,16 +208,18 @@ def run_as_user(spec: Object) -> Iterator[Finding]:
 
 
 def se_linux(spec: Object) -> Iterator[Finding]:
+    allowed = {name for name, since in _SELINUX_TYPES.items() if since <= spec[""]}
+
     def options(context: Object) -> Object:
         return context.get("seLinuxOptions") or {}
 
     def wrong(value: Any) -> bool:
-        return value.get("type", "") not in _SELINUX_TYPES or bool(value.get("user")) or bool(value.get("role"))
+        return value.get("type", "") not in allowed or bool(value.get("user")) or bool(value.get("role"))
 
     setters, values = _setters(spec, options, (), wrong=wrong, distinct=False)
     if not setters:
         return
-    types = sorted({value["type"] for value in values if value.get("type", "") not in _SELINUX_TYPES})
+    types = sorted({value["type"] for value in values if value.get("type", "") not in allowed})
     told = [f"type{'s' if len(types) > 1 else ''} {_quoted(types)}"] if types else []
     told += [f"{field} may not be set" for field in ("user", "role") if any(value.get(field) for value in values)]
     yield "seLinuxOptions", f"{' and '.join(setters)} set forbidden securityContext.seLinuxOptions: {'; '.join(told)}"
@@ -197,7 +236,7 @@ def seccomp_baseline(spec: Object) -> Iterator[Finding]:
 
 
 def seccomp_restricted(spec: Object) -> Iterator[Finding]:
-    if _os(spec) == "windows":
+    if _is_windows(spec):
         return
     found = list(seccomp_baseline(spec))
     if found:
@@ -213,7 +252,7 @@ def seccomp_restricted(spec: Object) -> Iterator[Finding]:
 
 def sysctls(spec: Object) -> Iterator[Finding]:
     used = [s.get("name", "") for s in (spec.get("securityContext") or {}).get("sysctls") or ()]
-    bad = [name for name in used if name not in _SYSCTLS]
+    bad = [name for name in used if _SYSCTLS.get(name, LATEST + 1) > spec[""]]
     if bad:
         yield "forbidden sysctls", ", ".join(bad)
 
@@ -227,8 +266,9 @@ def windows_host_process(spec: Object) -> Iterator[Finding]:
         yield "hostProcess", f"{' and '.join(setters)} must not set securityContext.windowsOptions.hostProcess=true"
 
 
-def _os(spec: Object) -> str:
-    return (spec.get("os") or {}).get("name", "")
+def _is_windows(spec: Object) -> bool:
+    """Windows pods are let off what Windows does not have (since v1.25)."""
+    return (spec.get("os") or {}).get("name", "") == "windows" and spec[""] >= 25
 
 
 def _setters(
@@ -258,11 +298,41 @@ def _setters(
     return setters, sorted(set(values)) if distinct else values
 
 
-_BASELINE: tuple[Check, ...] = (
-    app_armor, capabilities_baseline, host_namespaces, host_path_volumes, host_ports, privileged, proc_mount, se_linux,
-    seccomp_baseline, sysctls, windows_host_process,
-)  # fmt: skip
-_RESTRICTED: tuple[Check, ...] = (
-    allow_privilege_escalation, app_armor, capabilities_restricted, host_namespaces, host_ports, privileged, proc_mount,
-    restricted_volumes, run_as_non_root, run_as_user, se_linux, seccomp_restricted, sysctls, windows_host_process,
-)  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A check of the standards. `until` is the restricted level's version from which a stricter check takes this one's place."""
+
+    check: Check
+    level: str = "baseline"
+    since: int = 0
+    until: int = LATEST + 1
+    #: the check sees the whole pod, not its spec alone
+    of_pod: bool = False
+
+    def applies(self, level: str, minor: int) -> bool:
+        if level == "baseline":
+            return self.level == level and minor >= self.since
+        return self.since <= minor < self.until
+
+
+#: in the order of the checks' ids, as kube-apiserver lists what it found
+_RULES = (
+    Rule(allow_privilege_escalation, "restricted", 8),
+    Rule(app_armor, of_pod=True),
+    Rule(capabilities_baseline, until=22),
+    Rule(capabilities_restricted, "restricted", 22),
+    Rule(host_namespaces),
+    Rule(host_path_volumes, until=0),
+    Rule(host_ports),
+    Rule(probe_hosts, since=34),
+    Rule(privileged),
+    Rule(proc_mount),
+    Rule(restricted_volumes, "restricted"),
+    Rule(run_as_non_root, "restricted"),
+    Rule(run_as_user, "restricted", 23),
+    Rule(se_linux),
+    Rule(seccomp_baseline, since=19, until=19),
+    Rule(seccomp_restricted, "restricted", 19),
+    Rule(sysctls),
+    Rule(windows_host_process),
+)
