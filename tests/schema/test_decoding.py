@@ -176,8 +176,8 @@ def test_fields_come_out_as_go_writes_them(given, kept):
     assert warnings == []
 
 
-def test_an_empty_list_that_is_always_written_is_null_and_an_empty_selector_stays():
-    assert decode({"spec": {"drivers": []}}, ("storage.k8s.io/v1", "CSINode"))[0]["spec"] == {"drivers": None}
+def test_an_empty_list_that_is_always_written_and_an_empty_selector_stay():
+    assert decode({"spec": {"drivers": []}}, ("storage.k8s.io/v1", "CSINode"))[0]["spec"] == {"drivers": []}
     assert decode({"spec": {"selector": {}}}, DEPLOYMENT)[0]["spec"]["selector"] == {}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from minikube_api.schema import builtin, decoding, protobuf, protobuf_writing
+from minikube_api.schema import builtin, decoding, protobuf, protobuf_writing, storing
 from minikube_api.schema.model import Schema
 
 KINDS = sorted({(body.group, body.version, body.kind) for body in builtin.kinds()})
@@ -62,6 +62,7 @@ def test_every_kind_reads_as_it_was_written(group: str, version: str, kind: str)
         tree = {"apiVersion": api_version, "kind": kind, **made(schema, random.Random(seed), 0)}
         for _ in range(2):  # what the first time fills in whole is filled in inside the second time
             decoding.check(tree, schema, kind=kind, api_version=api_version, validation="Ignore")
+        storing.without_empty_lists(tree, schema)
         again = protobuf.decode(protobuf_writing.encode(tree))
         decoding.check(again, schema, kind=kind, api_version=api_version, validation="Ignore")
         assert again == tree

@@ -214,3 +214,15 @@ async def test_an_applied_object_whose_metadata_is_no_object_is_refused(api) -> 
     body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": "text"}
     status, refused = await api("PATCH", f"{MAPS}/a?fieldManager=me", body, kind="application/apply-patch+yaml")
     assert status in (400, 500) and "panic" not in refused["message"], refused
+
+
+async def test_an_empty_list_is_owned_and_read_back_as_null(api: Api) -> None:
+    path = "/api/v1/namespaces/default/limitranges"
+    made = await api.ok("POST", path, {"metadata": {"name": "a"}, "spec": {"limits": []}})
+    assert made["spec"] == {"limits": None}
+    assert made["metadata"]["managedFields"][0]["fieldsV1"] == {"f:spec": {"f:limits": {}}}
+    again = await api.ok("PUT", f"{path}/a", {"metadata": {"name": "a"}, "spec": {"limits": []}})
+    assert again == made
+    assert (await api.ok("POST", f"{path}?dryRun=All", {"metadata": {"name": "b"}, "spec": {"limits": []}}))["spec"] == {
+        "limits": None
+    }

@@ -214,9 +214,7 @@ def _any(value: Any, unknown: list[Any]) -> Any:
 def _object(schema: Schema) -> Cleaner:
     fields: dict[str, tuple[Cleaner, bool]] = {}
     always = [(field, _fresh(zero)) for field, zero in schema.always.items()]
-    # an empty list that is always written is written as null: Kubernetes keeps objects as protobuf, which knows no empty list
-    lists = {field for field, zero in schema.always.items() if zero is None and schema.fields[field].type == "array"}
-    dropped = schema.omit_zero | lists
+    dropped = schema.omit_zero
     known = schema.fields
 
     def clean(value: Any, unknown: list[Any]) -> Any:

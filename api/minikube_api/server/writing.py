@@ -23,6 +23,7 @@ from minikube_api.cache.entries import Entry
 from minikube_api.meta import times
 from minikube_api.meta.errors import AlreadyExists, BadRequest, Conflict, Invalid, NotFound, StatusError, TooManyRequests
 from minikube_api.resources.resource import Resource, WriteContext
+from minikube_api.schema import storing
 from minikube_api.server import authorization, codecs, metadata, patching, tracking, views
 from minikube_api.server.admission.chain import AdmissionChain
 from minikube_api.server.context import Answer, Object, Request
@@ -253,6 +254,7 @@ class Writer:
 
     async def commit_create(self, write: Write, obj: Object) -> tuple[bytes, int]:
         resource = write.resource
+        self.as_kept(resource, obj)
         if write.options.dry_run:
             entry = await self.storage.current(resource, write.namespace, write.name)
             if entry is not None:
@@ -301,6 +303,7 @@ class Writer:
         resource, old, current = write.resource, write.old, write.current
         assert old is not None
         assert current is not None
+        self.as_kept(resource, obj)
         if tracking.changes_nothing(old, obj):
             return with_revision(old, current.revision), current.revision
         if finished(resource, obj):
@@ -313,6 +316,11 @@ class Writer:
         stored = await views.to_stored(resource, obj)
         body, revision = await self.storage.put(resource, write.namespace, write.name, stored, expect=current.revision)
         return await self.seen(write, obj, stored, body, revision), revision
+
+    def as_kept(self, resource: Resource, obj: Object) -> None:
+        """What the object is once it was stored, in dry runs too."""
+        if not resource.custom and resource.group not in _KEPT_AS_JSON:
+            storing.without_empty_lists(obj, resource.schema)
 
     async def seen(self, write: Write, obj: Object, stored: Object, body: bytes, revision: int) -> bytes:
         """What the writer sees of its write: custom resources come back through the stored form, as kube-apiserver reads them."""
@@ -449,6 +457,9 @@ def options_tree(write: Write) -> Object:
             made[name] = query[name]
     return made
 
+
+#: groups of servers that keep their kinds as JSON, not as protobuf
+_KEPT_AS_JSON = frozenset({"apiextensions.k8s.io", "apiregistration.k8s.io"})
 
 #: kinds whose strategy allows a PUT to create (AllowCreateOnUpdate)
 CREATE_ON_UPDATE = frozenset(
