@@ -16,7 +16,6 @@ from minikube_api.cel.values import EvaluationError
 from minikube_api.server.admission import expressions
 from minikube_api.server.context import Object
 
-
 _OUT_OF_BUDGET = "validation failed due to running out of cost budget, no further validation rules will be run"
 
 
