@@ -161,10 +161,27 @@ def domain_prefixed_path(value: str) -> Messages:
     domain, slash, path = value.partition("/")
     if not slash or not domain or not path:
         return ['must be a domain-prefixed path (such as "acme.io/foo")']
-    messages = dns1123_subdomain(domain)
-    if not _http_path_re.fullmatch(path):
-        messages.append(regex_message("Invalid path", _HTTP_PATH))
-    return messages
+    return dns1123_subdomain(domain) + http_path(path)
+
+
+def http_path(value: str) -> Messages:
+    """The path of a domain-prefixed path."""
+    return [] if _http_path_re.fullmatch(value) else [regex_message("Invalid path", _HTTP_PATH)]
+
+
+_CONDITION_REASON = "[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?"
+_condition_reason_re = re.compile(_CONDITION_REASON)
+
+
+def condition_reason(value: str) -> Messages:
+    """The reason of a metav1.Condition."""
+    if _condition_reason_re.fullmatch(value):
+        return []
+    text = (
+        "a condition reason must start with alphabetic character, optionally followed by a string of alphanumeric characters "
+        "or '_,:', and must end with an alphanumeric character or '_'"
+    )
+    return [regex_message(text, _CONDITION_REASON, "my_name", "MY_NAME", "MyName", "ReasonA,ReasonB", "ReasonA:ReasonB")]
 
 
 def c_identifier(value: str) -> Messages:

@@ -60,6 +60,52 @@ def ip(value: str, path: str) -> Errors:
     return named(value, path, names.ip)
 
 
+def domain_prefixed_path(value: str, path: str) -> Errors:
+    """IsDomainPrefixedPath; a finding shows the part that is wrong."""
+    if not value:
+        return [err.required(path)]
+    domain, _, rest = value.partition("/")
+    if not domain or not rest:
+        return named(value, path, names.domain_prefixed_path)
+    return named(domain, path, names.dns1123_subdomain) + named(rest, path, names.http_path)
+
+
+def conditions(listed: Iterable[Mapping[str, Any]] | None, path: str) -> Errors:
+    """ValidateConditions of metav1: the form of a list of metav1.Condition."""
+    errors: Errors = []
+    seen: set[str] = set()
+    for i, one in enumerate(listed or ()):
+        at, kind = f"{path}[{i}]", one.get("type") or ""
+        if kind in seen:
+            errors.append(err.duplicate(f"{at}.type", kind))
+        seen.add(kind)
+        errors += _condition(one, at)
+    return errors
+
+
+_REASON_MAX, _MESSAGE_MAX = 1024, 32 * 1024
+
+
+def _condition(one: Mapping[str, Any], path: str) -> Errors:
+    errors = label_name(one.get("type") or "", f"{path}.type")
+    errors += one_of(one.get("status"), f"{path}.status", ("False", "True", "Unknown"))
+    if (one.get("observedGeneration") or 0) < 0:
+        detail = "must be greater than or equal to zero"
+        errors.append(err.invalid(f"{path}.observedGeneration", one["observedGeneration"], detail))
+    if not one.get("lastTransitionTime"):
+        errors.append(err.required(f"{path}.lastTransitionTime", "must be set"))
+    reason, message = one.get("reason") or "", one.get("message") or ""
+    if not reason:
+        errors.append(err.required(f"{path}.reason", "must be set"))
+    else:
+        errors += named(reason, f"{path}.reason", names.condition_reason)
+        if len(reason.encode()) > _REASON_MAX:
+            errors.append(err.too_long(f"{path}.reason", reason, _REASON_MAX))
+    if len(message.encode()) > _MESSAGE_MAX:
+        errors.append(err.too_long(f"{path}.message", message, _MESSAGE_MAX))
+    return errors
+
+
 def label_name(value: str, path: str) -> Errors:
     return named(value, path, qualified_problems)
 
@@ -97,11 +143,33 @@ def selector_values(operator: str, values: Any, path: str) -> Errors:
     return [err.invalid(f"{path}.operator", operator, "not a valid selector operator")]
 
 
+def shown_labels(labels: Mapping[str, str] | None) -> Object | None:
+    """A map as messages print it: Go sorts keys."""
+    return labels if labels is None else dict(sorted(labels.items()))
+
+
+def shown_selector(tree: Mapping[str, Any] | None) -> Object | None:
+    """A label selector as messages print it."""
+    if tree is None:
+        return None
+    shown: Object = {}
+    if tree.get("matchLabels"):
+        shown["matchLabels"] = shown_labels(tree["matchLabels"])
+    if tree.get("matchExpressions"):
+        shown["matchExpressions"] = [
+            {"key": term.get("key") or "", "operator": term.get("operator") or ""}
+            | ({"values": term["values"]} if term.get("values") else {})
+            for term in tree["matchExpressions"]
+        ]
+    return shown
+
+
 def empty_selector(tree: Mapping[str, Any] | None) -> bool:
     return not tree or not (tree.get("matchLabels") or tree.get("matchExpressions"))
 
 
 _percent_re = re.compile(r"[0-9]+%")
+_integer_re = re.compile(r"[+-]?[0-9]{1,18}")
 
 
 def int_or_percent(value: int | str, path: str) -> Errors:
@@ -126,7 +194,8 @@ def at_most_100_percent(value: int | str | None, path: str) -> Errors:
 def int_value(value: int | str | None) -> int:
     """The value of an int-or-string as validation compares it with 0."""
     if isinstance(value, str):
-        return percentage(value) or 0
+        found = percentage(value)
+        return found if found is not None else int(value) if _integer_re.fullmatch(value) else 0
     return value or 0
 
 

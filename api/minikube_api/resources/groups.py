@@ -15,7 +15,7 @@ from minikube_api.resources import (
     storage,
 )
 from minikube_api.resources.apiextensions import definitions
-from minikube_api.resources.apps import batch, workloads
+from minikube_api.resources.apps import cronjobs, daemonsets, jobs, statefulsets, workloads
 from minikube_api.resources.core import claims, config, endpoints, events, nodes, persistentvolumes, quotas, services
 from minikube_api.resources.pods.strategy import PodStrategy
 from minikube_api.resources.pods.templates import PodTemplateStrategy
@@ -49,11 +49,11 @@ _STRATEGIES: dict[tuple[str, str], type[KindStrategy]] = {
     ("events.k8s.io", "events"): events.StrictEventStrategy,
     ("apps", "deployments"): workloads.DeploymentStrategy,
     ("apps", "replicasets"): workloads.ReplicaSetStrategy,
-    ("apps", "statefulsets"): workloads.StatefulSetStrategy,
-    ("apps", "daemonsets"): workloads.DaemonSetStrategy,
+    ("apps", "statefulsets"): statefulsets.StatefulSetStrategy,
+    ("apps", "daemonsets"): daemonsets.DaemonSetStrategy,
     ("apps", "controllerrevisions"): workloads.ControllerRevisionStrategy,
-    ("batch", "jobs"): batch.JobStrategy,
-    ("batch", "cronjobs"): batch.CronJobStrategy,
+    ("batch", "jobs"): jobs.JobStrategy,
+    ("batch", "cronjobs"): cronjobs.CronJobStrategy,
     ("discovery.k8s.io", "endpointslices"): endpoints.EndpointSliceStrategy,
     (_RBAC, "roles"): rbac.RoleStrategy,
     (_RBAC, "clusterroles"): rbac.RoleStrategy,

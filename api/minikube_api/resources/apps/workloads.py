@@ -1,4 +1,4 @@
-"""Deployment, ReplicaSet, StatefulSet, DaemonSet, ControllerRevision and ReplicationController.
+"""Deployment, ReplicaSet, ReplicationController and ControllerRevision, and what all kinds with a pod template share.
 
 Source: pkg/apis/apps/v1/defaults.go, pkg/apis/apps/validation/validation.go, pkg/registry/apps.
 """
@@ -11,14 +11,13 @@ from minikube_api.meta import field_errors as err
 from minikube_api.meta import names, selectors
 from minikube_api.meta.errors import BadRequest
 from minikube_api.resources import checks
-from minikube_api.resources.checks import Errors, nonnegative, nonnegative_fields, one_of
-from minikube_api.resources.core import claims
+from minikube_api.resources.checks import Errors, nonnegative, nonnegative_fields
 from minikube_api.resources.pods import defaults, spec, warnings
 from minikube_api.resources.resource import Object, WriteContext
 from minikube_api.resources.strategies import KindStrategy, keep, set_default
 
 _ALWAYS = ("Always",)
-_MISMATCH = "`selector` does not match template `labels`"
+MISMATCH = "`selector` does not match template `labels`"
 
 
 def template_of(obj: Object) -> Object:
@@ -30,25 +29,34 @@ def template_matches(obj_spec: Object, path: str = "spec", *, whole_spec: bool =
     template = obj_spec.get("template") or {}
     labels = (template.get("metadata") or {}).get("labels")
     errors: Errors = []
-    if not _selects(obj_spec.get("selector"), labels):
-        errors.append(err.invalid(f"{path}.template.metadata.labels", labels, _MISMATCH))
+    if selects(obj_spec.get("selector"), labels) is False:
+        errors.append(err.invalid(f"{path}.template.metadata.labels", checks.shown_labels(labels), MISMATCH))
     errors += (
         spec.pod_template(template, f"{path}.template") if whole_spec else spec.template_metadata(template, f"{path}.template")
     )
-    pod_spec = template.get("spec") or {}
-    if pod_spec.get("restartPolicy") not in _ALWAYS and pod_spec.get("restartPolicy"):
-        errors.append(err.not_supported(f"{path}.template.spec.restartPolicy", pod_spec["restartPolicy"], _ALWAYS))
-    return errors
+    return errors + always_restarted(template, f"{path}.template")
 
 
-def _selects(selector: Object | None, labels: dict[str, str] | None) -> bool:
-    if checks.empty_selector(selector):
-        # an empty selector is refused with words of its own; an absent one matches nothing
-        return selector is not None
+def always_restarted(template: Object, path: str) -> Errors:
+    policy = (template.get("spec") or {}).get("restartPolicy")
+    return [] if policy in (None, "Always") else [err.not_supported(f"{path}.spec.restartPolicy", policy, _ALWAYS)]
+
+
+def selects(selector: Object | None, labels: dict[str, str] | None) -> bool | None:
+    """None: the selector can't be evaluated (LabelSelectorAsSelector fails). An absent selector matches nothing."""
     try:
         return selectors.from_label_selector(selector).matches(labels or {})
     except BadRequest:
-        return False
+        return None
+
+
+def name_warnings(obj: Object) -> list[str]:
+    """A workload's name that is no DNS label: what its pods are called after it is no host name."""
+    messages = names.dns1123_label(obj["metadata"].get("name") or "")
+    if not messages:
+        return []
+    what = "this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is recommended"
+    return [f"metadata.name: {what}: [{' '.join(messages)}]"]
 
 
 def own_selector(selector: Object | None, kind: str, path: str = "spec.selector") -> Errors:
@@ -58,6 +66,15 @@ def own_selector(selector: Object | None, kind: str, path: str = "spec.selector"
     if checks.empty_selector(selector):
         errors.append(err.invalid(path, {}, f"empty selector is invalid for {kind}"))
     return errors
+
+
+def selector_and_template(obj_spec: Object, kind: str, *, invalid: str, whole_spec: bool = True) -> Errors:
+    """Selector, then the template, which is left alone while the selector can't be evaluated (`invalid` words that)."""
+    selector = obj_spec.get("selector")
+    errors = own_selector(selector, kind)
+    if selects(selector, {}) is None:
+        return [*errors, err.invalid("spec.selector", checks.shown_selector(selector), invalid)]
+    return errors + template_matches(obj_spec, whole_spec=whole_spec)
 
 
 def no_deadline(obj_spec: Object, kind: str) -> Errors:
@@ -72,11 +89,14 @@ class TemplateStrategy(KindStrategy):
 
     tracks_generation = True
     empty_status = {}
+    #: names of pods are made of its own
+    warns_of_name = False
 
     def warnings(self, ctx: WriteContext, obj: Object, old: Object | None) -> list[str]:
         if ctx.subresource == "status":
             return []
-        return warnings.pod_template(template_of(obj), None if old is None else template_of(old), "spec.template")
+        found = name_warnings(obj) if self.warns_of_name and old is None else []
+        return found + warnings.pod_template(template_of(obj), None if old is None else template_of(old), "spec.template")
 
     def prepare_template(self, obj: Object) -> Object:
         obj_spec = obj.setdefault("spec", {})
@@ -84,11 +104,21 @@ class TemplateStrategy(KindStrategy):
         return obj_spec
 
 
+def replica_template(obj_spec: Object) -> Errors:
+    """Selector and template of what makes ReplicaSets, and of these."""
+    errors = selector_and_template(obj_spec, "deployment", invalid="invalid label selector")
+    if selects(obj_spec.get("selector"), {}) is None:
+        return errors
+    return errors + no_deadline(obj_spec, "ReplicaSet")
+
+
 def selector_unchanged(obj: Object, old: Object) -> Errors:
-    return checks.unchanged(obj["spec"], old["spec"], "selector", path="spec")
+    new, was = obj["spec"].get("selector"), old["spec"].get("selector")
+    return [] if new == was else [err.invalid("spec.selector", checks.shown_selector(new), "field is immutable")]
 
 
 class DeploymentStrategy(TemplateStrategy):
+    warns_of_name = True
     status_reset_fields = {"f:metadata": {"f:labels": {}}}
 
     def defaults(self, obj: Object) -> None:
@@ -119,9 +149,7 @@ class DeploymentStrategy(TemplateStrategy):
     def validate(self, ctx: WriteContext, obj: Object) -> Errors:
         tree = obj.get("spec") or {}
         errors = nonnegative(tree.get("replicas"), "spec.replicas")
-        errors += own_selector(tree.get("selector"), "deployment")
-        errors += template_matches(tree)
-        errors += no_deadline(tree, "ReplicaSet")
+        errors += replica_template(tree)
         errors += _deployment_strategy(tree.get("strategy") or {})
         errors += nonnegative_fields(tree, "spec", "minReadySeconds", "revisionHistoryLimit")
         deadline = tree.get("progressDeadlineSeconds")
@@ -143,20 +171,21 @@ class DeploymentStrategy(TemplateStrategy):
             "readyReplicas",
             "availableReplicas",
             "unavailableReplicas",
+            "terminatingReplicas",
         )
         errors = nonnegative_fields(status, "status", *fields, "collisionCount")
-        errors += _collisions(status, old)
-        return errors + _counts(status, "updatedReplicas", "readyReplicas", "availableReplicas")
+        errors += collisions(status, old)
+        return errors + counts(status, "updatedReplicas", "readyReplicas", "availableReplicas")
 
 
-def _collisions(status: Object, old: Object) -> Errors:
+def collisions(status: Object, old: Object) -> Errors:
     count, before = status.get("collisionCount"), (old.get("status") or {}).get("collisionCount")
     if before is not None and (count or 0) < before:
         return [err.invalid("status.collisionCount", count or 0, "cannot be decremented")]
     return []
 
 
-def _counts(status: Object, *fields: str) -> Errors:
+def counts(status: Object, *fields: str) -> Errors:
     replicas, ready = status.get("replicas") or 0, status.get("readyReplicas") or 0
     errors: Errors = []
     for field in fields:
@@ -180,7 +209,15 @@ def _deployment_strategy(strategy: Object) -> Errors:
         if rolling is None:
             return [err.required(f"{path}.rollingUpdate", "this should be defaulted and never be nil")]
         return rolling_update(rolling, f"{path}.rollingUpdate", surge_may_be_over_100=True)
-    return [err.not_supported(path, {"Type": kind or "", "RollingUpdate": None}, ("Recreate", "RollingUpdate"))]
+    return [err.not_supported(path, shown_strategy(strategy), ("Recreate", "RollingUpdate"))]
+
+
+def shown_strategy(strategy: Object) -> Object:
+    """A Deployment's or DaemonSet's strategy as Go prints the internal type."""
+    rolling = strategy.get("rollingUpdate")
+    # absent numbers are zero in Go
+    shown = rolling and {name: rolling.get(name[0].lower() + name[1:]) or 0 for name in ("MaxUnavailable", "MaxSurge")}
+    return {"Type": strategy.get("type") or "", "RollingUpdate": shown}
 
 
 def rolling_update(rolling: Object, path: str, *, surge_may_be_over_100: bool) -> Errors:
@@ -197,14 +234,15 @@ def rolling_update(rolling: Object, path: str, *, surge_may_be_over_100: bool) -
 
 
 class ReplicaSetStrategy(TemplateStrategy):
+    warns_of_name = True
+
     def defaults(self, obj: Object) -> None:
         set_default(self.prepare_template(obj), "replicas", 1)
 
     def validate(self, ctx: WriteContext, obj: Object) -> Errors:
         tree = obj.get("spec") or {}
         errors = nonnegative_fields(tree, "spec", "replicas", "minReadySeconds")
-        errors += own_selector(tree.get("selector"), "deployment")
-        return errors + template_matches(tree) + no_deadline(tree, "ReplicaSet")
+        return errors + replica_template(tree)
 
     def validate_change(self, ctx: WriteContext, obj: Object, old: Object) -> Errors:
         return selector_unchanged(obj, old)
@@ -214,12 +252,14 @@ class ReplicaSetStrategy(TemplateStrategy):
 
 
 def replica_status(status: Object) -> Errors:
-    fields = ("replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration")
+    fields = ("replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "terminatingReplicas")
+    fields += ("observedGeneration",)
     errors = nonnegative_fields(status, "status", *fields)
-    return errors + _counts(status, "fullyLabeledReplicas", "readyReplicas", "availableReplicas")
+    return errors + counts(status, "fullyLabeledReplicas", "readyReplicas", "availableReplicas")
 
 
 class ReplicationControllerStrategy(TemplateStrategy):
+    warns_of_name = True
     empty_status = {"replicas": 0}
 
     def defaults(self, obj: Object) -> None:
@@ -247,7 +287,7 @@ class ReplicationControllerStrategy(TemplateStrategy):
             return [*errors, err.required("spec.template")]
         labels = (template.get("metadata") or {}).get("labels")
         if selector and not selectors.from_labels(selector).matches(labels or {}):
-            errors.append(err.invalid("spec.template.metadata.labels", labels, _MISMATCH))
+            errors.append(err.invalid("spec.template.metadata.labels", checks.shown_labels(labels), MISMATCH))
         errors += spec.pod_template(template, "spec.template")
         policy = (template.get("spec") or {}).get("restartPolicy")
         if policy != "Always":
@@ -256,185 +296,6 @@ class ReplicationControllerStrategy(TemplateStrategy):
 
     def validate_status(self, ctx: WriteContext, obj: Object, old: Object) -> Errors:
         return replica_status(obj.get("status") or {})
-
-
-class DaemonSetStrategy(TemplateStrategy):
-    empty_status = {"currentNumberScheduled": 0, "numberMisscheduled": 0, "desiredNumberScheduled": 0, "numberReady": 0}
-
-    def defaults(self, obj: Object) -> None:
-        tree = self.prepare_template(obj)
-        strategy = tree.get("updateStrategy")
-        if strategy is None:
-            strategy = tree["updateStrategy"] = {}
-        if not strategy.get("type"):
-            strategy["type"] = "RollingUpdate"
-        if strategy["type"] == "RollingUpdate":
-            rolling = strategy.get("rollingUpdate")
-            if rolling is None:
-                rolling = strategy["rollingUpdate"] = {}
-            set_default(rolling, "maxUnavailable", 1)
-            set_default(rolling, "maxSurge", 0)
-        set_default(tree, "revisionHistoryLimit", 10)
-
-    def validate(self, ctx: WriteContext, obj: Object) -> Errors:
-        tree = obj.get("spec") or {}
-        errors = own_selector(tree.get("selector"), "daemonset")
-        errors += template_matches(tree) + no_deadline(tree, "DaemonSet")
-        errors += nonnegative_fields(tree, "spec", "minReadySeconds", "revisionHistoryLimit")
-        strategy = tree.get("updateStrategy") or {}
-        path = "spec.updateStrategy"
-        if strategy.get("type") == "RollingUpdate":
-            rolling = strategy.get("rollingUpdate")
-            if rolling is None:
-                return [*errors, err.required(f"{path}.rollingUpdate")]
-            return errors + _daemon_rolling_update(rolling, f"{path}.rollingUpdate")
-        if strategy.get("type") != "OnDelete":
-            errors.append(err.not_supported(f"{path}.type", strategy.get("type") or "", ("RollingUpdate", "OnDelete")))
-        return errors
-
-    def validate_change(self, ctx: WriteContext, obj: Object, old: Object) -> Errors:
-        return selector_unchanged(obj, old)
-
-    def validate_status(self, ctx: WriteContext, obj: Object, old: Object) -> Errors:
-        fields = (
-            "currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady", "observedGeneration",
-            "updatedNumberScheduled", "numberAvailable", "numberUnavailable", "collisionCount",
-        )  # fmt: skip
-        status = obj.get("status") or {}
-        return nonnegative_fields(status, "status", *fields) + _collisions(status, old)
-
-
-def _daemon_rolling_update(rolling: Object, path: str) -> Errors:
-    unavailable, surge = rolling.get("maxUnavailable"), rolling.get("maxSurge")
-    errors = checks.int_or_percent(unavailable if unavailable is not None else 0, f"{path}.maxUnavailable")
-    errors += checks.int_or_percent(surge if surge is not None else 0, f"{path}.maxSurge")
-    errors += checks.at_most_100_percent(unavailable, f"{path}.maxUnavailable")
-    errors += checks.at_most_100_percent(surge, f"{path}.maxSurge")
-    has_unavailable, has_surge = checks.int_value(unavailable) != 0, checks.int_value(surge) != 0
-    if has_unavailable and has_surge:
-        errors.append(err.invalid(f"{path}.maxSurge", surge, "may not be set when maxUnavailable is non-zero"))
-    elif not has_unavailable and not has_surge:
-        errors.append(err.required(f"{path}.maxUnavailable", "cannot be 0 when maxSurge is 0"))
-    return errors
-
-
-_RETENTION = ("Retain", "Delete")
-
-
-class StatefulSetStrategy(TemplateStrategy):
-    name_problems = staticmethod(names.is_dns_label)
-    empty_status = {"replicas": 0, "availableReplicas": 0}
-
-    def defaults(self, obj: Object) -> None:
-        tree = self.prepare_template(obj)
-        if not tree.get("podManagementPolicy"):
-            tree["podManagementPolicy"] = "OrderedReady"
-        strategy = tree.get("updateStrategy")
-        if strategy is None:
-            strategy = tree["updateStrategy"] = {}
-        if not strategy.get("type"):
-            strategy["type"] = "RollingUpdate"
-            set_default(strategy, "rollingUpdate", {})
-        if strategy["type"] == "RollingUpdate" and strategy.get("rollingUpdate") is not None:
-            set_default(strategy["rollingUpdate"], "partition", 0)
-        policy = tree.get("persistentVolumeClaimRetentionPolicy")
-        if policy is None:
-            policy = tree["persistentVolumeClaimRetentionPolicy"] = {}
-        for field in ("whenDeleted", "whenScaled"):
-            if not policy.get(field):
-                policy[field] = "Retain"
-        set_default(tree, "replicas", 1)
-        set_default(tree, "revisionHistoryLimit", 10)
-        for claim in tree.get("volumeClaimTemplates") or ():
-            claim.update(apiVersion="v1", kind="PersistentVolumeClaim")
-            claims.claim_defaults(claim)
-
-    def validate(self, ctx: WriteContext, obj: Object) -> Errors:
-        tree = obj.get("spec") or {}
-        errors: Errors = []
-        policy = tree.get("podManagementPolicy")
-        if not policy:
-            errors.append(err.required("spec.podManagementPolicy"))
-        elif policy not in ("OrderedReady", "Parallel"):
-            errors.append(err.invalid("spec.podManagementPolicy", policy, "must be 'OrderedReady' or 'Parallel'"))
-        errors += _stateful_update(tree.get("updateStrategy") or {})
-        retention = tree.get("persistentVolumeClaimRetentionPolicy") or {}
-        for field in ("whenDeleted", "whenScaled"):
-            errors += one_of(retention.get(field), f"spec.persistentVolumeClaimRetentionPolicy.{field}", _RETENTION)
-        errors += nonnegative_fields(tree, "spec", "replicas", "minReadySeconds", "revisionHistoryLimit")
-        if tree.get("ordinals") is not None:
-            errors += nonnegative(tree["ordinals"].get("start") or 0, "spec.ordinals.start")
-        errors += own_selector(tree.get("selector"), "statefulset")
-        # the pod spec is left to the pods: its mounts name volumes that the claim templates will make
-        errors += template_matches(tree, whole_spec=False)
-        return errors + no_deadline(tree, "StatefulSet")
-
-    def prepare_create(self, ctx: WriteContext, obj: Object) -> None:
-        super().prepare_create(ctx, obj)
-        _drop_max_unavailable(obj, None)
-
-    def prepare_update(self, ctx: WriteContext, obj: Object, old: Object) -> None:
-        _drop_max_unavailable(obj, old)
-        super().prepare_update(ctx, obj, old)
-
-    def validate_new(self, ctx: WriteContext, obj: Object) -> Errors:
-        service = (obj.get("spec") or {}).get("serviceName")
-        return checks.named(service, "spec.serviceName", names.dns1123_label) if service else []
-
-    def validate_change(self, ctx: WriteContext, obj: Object, old: Object) -> Errors:
-        free = (
-            "replicas", "ordinals", "template", "updateStrategy", "minReadySeconds", "persistentVolumeClaimRetentionPolicy",
-            "revisionHistoryLimit",
-        )  # fmt: skip
-        new, was = ({k: v for k, v in o["spec"].items() if k not in free} for o in (obj, old))
-        if new == was:
-            return []
-        listed = (
-            "'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', "
-            "'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds'"
-        )
-        return [err.forbidden("spec", f"updates to statefulset spec for fields other than {listed} are forbidden")]
-
-    def validate_status(self, ctx: WriteContext, obj: Object, old: Object) -> Errors:
-        status = obj.get("status") or {}
-        fields = ("replicas", "readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas", "observedGeneration")
-        errors = nonnegative_fields(status, "status", *fields, "collisionCount") + _collisions(status, old)
-        return errors + _counts(status, "readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas")
-
-
-def _drop_max_unavailable(obj: Object, old: Object | None) -> None:
-    """The field of a disabled feature (MaxUnavailableStatefulSet) is dropped unless it is stored already."""
-    rolling, was = (
-        ((o.get("spec") or {}).get("updateStrategy") or {}).get("rollingUpdate") or {} if o else {} for o in (obj, old)
-    )
-    if was.get("maxUnavailable") is None:
-        rolling.pop("maxUnavailable", None)
-
-
-def _stateful_update(strategy: Object) -> Errors:
-    path = "spec.updateStrategy"
-    kind, rolling = strategy.get("type"), strategy.get("rollingUpdate")
-    shown = None if rolling is None else {"Partition": rolling.get("partition"), "MaxUnavailable": rolling.get("maxUnavailable")}
-    if not kind:
-        return [err.required(path)]
-    if kind == "OnDelete":
-        if rolling is not None:
-            detail = "only allowed for updateStrategy 'RollingUpdate'"
-            return [err.invalid(f"{path}.rollingUpdate", shown, detail)]
-        return []
-    if kind != "RollingUpdate":
-        return [err.invalid(path, {"Type": kind, "RollingUpdate": shown}, "must be 'RollingUpdate' or 'OnDelete'")]
-    if rolling is None:
-        return []
-    errors = nonnegative(rolling.get("partition"), f"{path}.rollingUpdate.partition")
-    unavailable = rolling.get("maxUnavailable")
-    if unavailable is not None:
-        at = f"{path}.rollingUpdate.maxUnavailable"
-        errors += checks.int_or_percent(unavailable, at)
-        if checks.int_value(unavailable) == 0:
-            errors.append(err.invalid(at, unavailable, "cannot be 0"))
-        errors += checks.at_most_100_percent(unavailable, at)
-    return errors
 
 
 class ControllerRevisionStrategy(KindStrategy):
