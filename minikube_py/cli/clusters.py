@@ -178,6 +178,10 @@ def status(name: str | None, data_dir: str | None, output: str) -> None:
             if state.get(key) not in (None, "", []):
                 value = state[key]
                 click.echo(f"  {key:<11} {', '.join(value) if isinstance(value, list) else value}")
+        for component, how in state.get("restarts", {}).items():
+            click.echo(
+                f"  {'restarted':<11} {component}: {how['times']} time{'s' if how['times'] != 1 else ''}, last {how['last']}"
+            )
     if asked and not all(s["running"] for s in found):
         raise click.exceptions.Exit(1)
 

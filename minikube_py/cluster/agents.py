@@ -80,7 +80,14 @@ class Agents:
         )
         runtime = ProcessRuntime(node.shim_path, ImageStore(str(self.layout.images)))
         kubelet = Kubelet(self._client(node_identity(name), name), runtime, options)
-        group.create_task(kubelet.run(), name=f"kubelet {name}")
+
+        async def run() -> None:
+            try:
+                await kubelet.run()
+            finally:
+                await runtime.close()
+
+        group.create_task(run(), name=f"kubelet {name}")
         return kubelet.started.wait
 
     # proxy

@@ -1,6 +1,7 @@
 """All components in one process, on one loop: how they are started, told apart, and ended.
 
-Start: API server, then everything else at once; ready when the nodes are. Stop, in reverse: components are cancelled while the server
+Start: API server, then everything else at once; ready when the nodes are. A component that fails later is started anew (`lives`); when the
+API server fails, its store has, and the cluster ends. Stop, in reverse: components are cancelled while the server
 still answers (leases, statuses and events may be written until then), then the server stops, then the network is taken away; the other
 way round every component would spend its last seconds on connection errors.
 """
@@ -22,9 +23,10 @@ from minikube_py.cluster.components import Components, Ready, units
 from minikube_py.cluster.control_plane import ControlPlane, start_control_plane
 from minikube_py.cluster.credentials import ADMIN, Credentials
 from minikube_py.cluster.layout import Layout
+from minikube_py.cluster.lives import Lives
 from minikube_py.cluster.network import Network
-from minikube_py.cluster.nodes import Nodes
-from minikube_py.cluster.reporting import STARTED_AT, Reporter, write_state
+from minikube_py.cluster.nodes import restore_lost
+from minikube_py.cluster.reporting import STARTED_AT, Reporter, StateFile
 from minikube_py.cluster.spec import ClusterSpec
 
 log = logging.getLogger(__name__)
@@ -60,6 +62,7 @@ class AllInOne:
     def __init__(self, spec: ClusterSpec, layout: Layout, network: Network | None, reporter: Reporter) -> None:
         self.spec, self.layout, self.network, self.reporter = spec, layout, network, reporter
         self.credentials = Credentials(layout.pki)
+        self.state = StateFile(layout.state)
         self.components: Components | None = None
 
     async def run(self, ending: asyncio.Event) -> None:
@@ -88,11 +91,10 @@ class AllInOne:
         """Create the components' tasks; returns what to wait for until they are ready."""
         await install_add_ons(self.spec, self.network, plane.client(ADMIN))
         self.components = Components(self.spec, self.layout, self.credentials, self.network, self.reporter, plane.client)
+        lives = Lives(self.components.start, group, self.state)
         if self.network is not None:
-            self._nodes = Nodes(self.network, self.components, group)
-            group.create_task(self._nodes.run(), name="nodes")
-            return [await self._nodes.start(component, node) for component, node in units(self.spec, self.network)]
-        return [await self.components.start(component, node, group) for component, node in units(self.spec, self.network)]
+            group.create_task(restore_lost(self.network, lives), name="nodes")
+        return [await lives.begin(component, node) for component, node in units(self.spec, self.network)]
 
     async def _until_ready(self, plane: ControlPlane, ready: list[Ready]) -> None:
         await asyncio.gather(*(wait() for wait in ready))
@@ -108,7 +110,7 @@ class AllInOne:
             **(self.network.state() if self.network is not None else {}),
             "dns": self.components.host_dns if self.components is not None else "",
         }
-        write_state(self.layout.state, report)
+        self.state.publish(report)
         log.info("ready after %.3f s", report["seconds"])
         self.reporter.send(report)
         # only now: the collection takes as long as a tenth of the start, and nobody needs to wait for it

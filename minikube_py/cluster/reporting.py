@@ -47,6 +47,34 @@ class Reporter:
         return ""
 
 
+class StateFile:
+    """What `minictl status` reads: written when the cluster is ready, and whenever it changes afterwards."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._state: dict[str, Any] | None = None
+        self._restarts: dict[str, dict[str, Any]] = {}
+
+    def publish(self, state: dict[str, Any]) -> None:
+        self._state = state
+        self._write()
+
+    def change(self, **fields: Any) -> None:
+        """New values of fields; what changes before the first `publish` is in what that is given."""
+        if self._state is not None:
+            self._state |= fields
+            self._write()
+
+    def restarted(self, component: str, times: int, why: str) -> None:
+        """A component had to be started anew: how often by now, and what ended it the last time."""
+        self._restarts[component] = {"times": times, "last": why}
+        self._write()
+
+    def _write(self) -> None:
+        if self._state is not None:
+            write_state(self._path, {**self._state, "restarts": self._restarts})
+
+
 def write_state(path: Path, state: dict[str, Any]) -> None:
     """Whole or not at all."""
     partial = path.with_suffix(".new")

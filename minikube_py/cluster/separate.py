@@ -22,15 +22,13 @@ from minikube_py.cluster.component import API_SERVER
 from minikube_py.cluster.components import units
 from minikube_py.cluster.daemon import install_add_ons, nodes_ready
 from minikube_py.cluster.layout import Layout
+from minikube_py.cluster.lives import next_delay
 from minikube_py.cluster.network import Network
-from minikube_py.cluster.reporting import STARTED_AT, Reporter, write_state
+from minikube_py.cluster.reporting import STARTED_AT, Reporter, StateFile
 from minikube_py.cluster.spec import ClusterSpec
 
 log = logging.getLogger(__name__)
 
-FIRST_DELAY, LAST_DELAY = 1.0, 30.0
-#: seconds; a component that lived this long starts with the first delay again
-STEADY = 60.0
 END_SECONDS = 10.0
 
 
@@ -54,6 +52,7 @@ class Supervisor:
     def __init__(self, spec: ClusterSpec, layout: Layout, network: Network | None, reporter: Reporter) -> None:
         self.spec, self.layout, self.network, self.reporter = spec, layout, network, reporter
         self.children: list[Child] = []
+        self.state = StateFile(layout.state)
         self.url = ""
 
     async def run(self, ending: asyncio.Event) -> None:
@@ -108,12 +107,15 @@ class Supervisor:
             "pid": os.getpid(),
             "nodes": nodes,
             "warnings": [*self.reporter.warnings, *(w for r in reports for w in r["warnings"])],
-            "components": {c.name: c.process.pid for c in self.children if c.process is not None},
+            "components": self._pids(),
             "dns": next((r["dns"] for r in reports if r["dns"]), ""),
             **(self.network.state() if self.network is not None else {}),
         }
-        write_state(self.layout.state, state)
+        self.state.publish(state)
         self.reporter.send(state)
+
+    def _pids(self) -> dict[str, int]:
+        return {c.name: c.process.pid for c in self.children if c.process is not None}
 
     def _child(self, component: str, node: str, group: asyncio.TaskGroup) -> Child:
         child = Child(component, node, asyncio.get_running_loop().create_future())
@@ -122,7 +124,7 @@ class Supervisor:
         return child
 
     async def _look_after(self, child: Child) -> None:
-        delay = FIRST_DELAY
+        delay = 0.0
         while True:
             began = time.monotonic()
             code = await self._live(child)
@@ -130,10 +132,11 @@ class Supervisor:
                 return
             if not child.first_report.done():
                 raise RuntimeError(f"{child.name} ended with exit code {code} before it was ready")
-            delay = FIRST_DELAY if time.monotonic() - began > STEADY else min(delay * 2, LAST_DELAY)
+            delay = next_delay(delay, time.monotonic() - began)
             log.warning("%s ended with exit code %d; again in %.0f s", child.name, code, delay)
-            await asyncio.sleep(delay)
             child.restarts += 1
+            self.state.restarted(child.name, child.restarts, f"exit code {code}")
+            await asyncio.sleep(delay)
 
     async def _live(self, child: Child) -> int:
         """One life of the component; its exit code."""
@@ -146,6 +149,7 @@ class Supervisor:
             *command, pass_fds=(write,), stdin=asyncio.subprocess.DEVNULL, env=environment
         )
         os.close(write)
+        self.state.change(components=self._pids())
         reports = asyncio.create_task(self._reports(child, read), name=f"reports of {child.name}")
         try:
             return await child.process.wait()

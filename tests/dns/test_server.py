@@ -107,6 +107,19 @@ async def test_a_name_of_the_world_without_upstream_fails_clearly(running):
     assert reply.header.rcode == dnslib.RCODE.SERVFAIL
 
 
+async def test_a_question_that_fails_unexpectedly_is_answered_so_and_the_next_one_rightly(running, monkeypatch):
+    server, udp, _ = running
+    answer = server.answer
+
+    async def broken(message, *, tcp):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(server, "answer", broken)
+    assert (await ask_udp(udp, "web.shop.svc.cluster.local")).header.rcode == dnslib.RCODE.SERVFAIL
+    monkeypatch.setattr(server, "answer", answer)
+    assert (await ask_udp(udp, "web.shop.svc.cluster.local")).header.rcode == dnslib.RCODE.NXDOMAIN
+
+
 async def test_garbage_does_not_end_the_server(running):
     server, udp, tcp = running
     server.zone.found["shop", "web"] = ServiceInfo("web", "shop", cluster_ips=("10.96.0.5",))

@@ -54,13 +54,18 @@ class Server:
         self._cache_version = -1
 
     async def run(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            if self._owns_factory:
-                group.create_task(self.factory.run(), name="dns-informers")
-            await self.zone.synced()
+        try:
+            async with asyncio.TaskGroup() as group:
+                if self._owns_factory:
+                    group.create_task(self.factory.run(), name="dns-informers")
+                await self.zone.synced()
+                for sock in self.options.sockets:
+                    group.create_task(self._serve(sock), name=f"dns-{sock.getsockname()}")
+                self.ready.set()
+        finally:
+            # also those that were not served yet: the next server takes the same ports
             for sock in self.options.sockets:
-                group.create_task(self._serve(sock), name=f"dns-{sock.getsockname()}")
-            self.ready.set()
+                sock.close()
 
     async def _serve(self, sock: socket.socket) -> None:
         sock.setblocking(False)
@@ -164,7 +169,12 @@ class _Datagrams(asyncio.DatagramProtocol):
         self.group.create_task(self._answer(data, addr), name="dns-query")
 
     async def _answer(self, data: bytes, addr: tuple) -> None:
-        reply = await self.server.answer(data, tcp=False)
+        try:
+            reply = await self.server.answer(data, tcp=False)
+        except Exception:
+            # one question must not end the server for all others
+            log.exception("answering %s", addr)
+            reply = wire.failure(wire.parse(data), "SERVFAIL")
         if reply is not None and self.transport is not None and not self.transport.is_closing():
             self.transport.sendto(reply, addr)
 

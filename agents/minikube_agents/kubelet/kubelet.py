@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -64,8 +65,13 @@ class Kubelet:
     # life
 
     async def run(self) -> None:
-        await self.runtime.start()
-        self.options.root.mkdir(parents=True, exist_ok=True)
+        try:
+            await self.runtime.start()
+            self.options.root.mkdir(parents=True, exist_ok=True)
+        except BaseException:
+            if self.options.listen_fd is not None:
+                os.close(self.options.listen_fd)  # the next kubelet takes the same port
+            raise
         factory = self._factory or InformerFactory(self.client, clock=self.clock)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._recorder.run(), name="kubelet: events")

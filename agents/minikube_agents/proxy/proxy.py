@@ -63,12 +63,15 @@ class Proxy:
             self._wake.set()
 
     async def run(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            if self._owns_factory:
-                group.create_task(self.factory.run(), name="proxy-informers")
-            for informer in (self.services, self.slices, *([self.nodes] if self.nodes else [])):
-                await informer.synced()
-            await self._loop()
+        try:
+            async with asyncio.TaskGroup() as group:
+                if self._owns_factory:
+                    group.create_task(self.factory.run(), name="proxy-informers")
+                for informer in (self.services, self.slices, *([self.nodes] if self.nodes else [])):
+                    await informer.synced()
+                await self._loop()
+        finally:
+            await self.backend.close()
 
     async def _loop(self) -> None:
         started, delay = False, self.options.retry_seconds
