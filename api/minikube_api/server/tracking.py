@@ -56,25 +56,6 @@ def reset_fields(resource: Resource, subresource: str) -> dict[str, Any]:
 def track(resource: Resource, obj: Object, old: Object | None, manager: str, subresource: str, now: str) -> None:
     """Note in `obj` which fields this write took. `old` is None on create."""
     managed.on_update(old, obj, writer(resource, manager, subresource, now))
-    if subresource == "scale" and old is not None:
-        _keep_known_times(obj, old)
-
-
-def _keep_known_times(obj: Object, old: Object) -> None:
-    """kube-apiserver notes a scale's fields on the Scale and carries them over to the parent without their times: only known entries have one."""
-
-    def key(entry: Object) -> tuple[Any, ...]:
-        return entry.get("manager"), entry.get("operation"), entry.get("apiVersion")
-
-    entries = [e for e in old["metadata"].get("managedFields") or () if e.get("subresource") == "scale"]
-    known = {key(e): e.get("time") for e in entries}
-    for entry in obj["metadata"].get("managedFields") or ():
-        if entry.get("subresource") == "scale":
-            time = known.get(key(entry))
-            if time is None:
-                entry.pop("time", None)
-            else:
-                entry["time"] = time
 
 
 def apply(
