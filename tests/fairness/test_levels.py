@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minikube_api.server.fairness import levels
-from minikube_api.server.fairness.fairness import limits
 from minikube_api.server.fairness.levels import Level, Rejected, deal
+from minikube_api.server.fairness.work import Work, listed, written
 
 
 def level(limit: int, *, queues: int = 0, hand: int = 1, longest: int = 10) -> Level:
@@ -104,9 +104,63 @@ def test_a_hand_is_of_different_cards_of_the_deck(flow: str, deck: int, hand: in
     assert dealt == deal(flow, deck, hand)
 
 
-def test_seats_are_shared_out_by_shares() -> None:
-    def limited(shares: int | None) -> dict:
-        return {"spec": {"type": "Limited", "limited": {} if shares is None else {"nominalConcurrencyShares": shares}}}
+async def test_a_wide_request_takes_several_seats_and_waits_until_they_are_there() -> None:
+    one = level(3, queues=1)
+    await one.take("a")
+    wide = asyncio.create_task(one.take("b", Work(3)))
+    narrow = asyncio.create_task(one.take("c"))
+    await settle()
+    # whoever came later does not slip in front for ever
+    assert (wide.done(), narrow.done(), one.seats) == (False, False, 1)
+    one.release()
+    await settle()
+    assert (wide.done(), narrow.done(), one.seats) == (True, False, 3)
+    one.release(Work(3), wide.result())
+    await narrow
+    assert (one.executing, one.seats) == (1, 1)
 
-    trees = {"a": limited(10), "b": limited(None), "none": limited(0), "exempt": {"spec": {"type": "Exempt"}}}
-    assert limits(trees, 100) == {"a": 25, "b": 75, "none": 0, "exempt": 0}
+
+async def test_a_request_wider_than_the_level_comes_in_alone() -> None:
+    one = level(2, queues=1)
+    assert one.try_take(Work(5))
+    assert not one.try_take()
+    one.release(Work(5))
+    assert one.try_take()
+
+
+async def test_seats_are_held_while_watchers_are_told() -> None:
+    one = level(2)
+    work = Work(2, 0.001)
+    assert one.try_take(work)
+    one.release(work)
+    assert (one.executing, one.seats) == (0, 2)
+    async with asyncio.timeout(5):
+        while one.seats:
+            await asyncio.sleep(0)
+
+
+async def test_an_exempt_level_is_counted_but_never_full() -> None:
+    one = Level("exempt")
+    one.configure("uid", exempt=True)
+    assert all(one.try_take() for _ in range(5))
+    assert (one.executing, one.end_period().peak) == (5, 5)
+
+
+@pytest.mark.parametrize(
+    ("objects", "limit", "named", "seats"),
+    [
+        pytest.param(0, "", False, 1, id="nothing"),
+        pytest.param(250, "", False, 3, id="all"),
+        pytest.param(250, "50", False, 1, id="a-page"),
+        pytest.param(100_000, "", False, 10, id="no-more-than-ten"),
+        pytest.param(100_000, "", True, 1, id="one-by-name"),
+    ],
+)
+def test_a_list_is_as_wide_as_what_it_goes_through(objects: int, limit: str, named: bool, seats: int) -> None:
+    assert listed(objects, limit, named=named).seats == seats
+
+
+def test_a_write_is_as_wide_as_its_watchers() -> None:
+    assert written(9) == Work()
+    assert written(25) == Work(3, 0.005)
+    assert written(1000) == Work(10, 0.05)

@@ -9,6 +9,7 @@ import pytest
 
 from minikube_api.client.transport import Response
 from minikube_api.server.context import Answer, Request, UserInfo
+from minikube_api.server.fairness import maintenance
 from minikube_api.server.server import Config, Server
 
 FLOW = "/apis/flowcontrol.apiserver.k8s.io/v1"
@@ -189,3 +190,62 @@ async def test_a_request_ends_at_its_own_timeout(server: Server) -> None:
     status = orjson.loads(answer.body)
     assert (answer.status, status["reason"]) == (504, "Timeout")
     assert status["message"] == "Timeout: request did not complete within requested timeout - context deadline exceeded"
+
+
+async def test_the_state_of_levels_and_queues_is_told(server: Server) -> None:
+    level = server.fairness.levels["global-default"]
+    level.set_limit(1)
+    gate = asyncio.Event()
+
+    async def slow(request: Request, resource: Any, view: Any) -> Answer:
+        await gate.wait()
+        return Answer(200, b"{}")
+
+    server.router.virtual["", "configmaps"] = slow
+    async with asyncio.TaskGroup() as group:
+        asked = [group.create_task(ask(server, ALICE, "GET", MAPS)) for _ in range(3)]
+        while level.waiting < 2:
+            await asyncio.sleep(0)
+        shown = {}
+        for name in ("priority_levels", "queues", "requests"):
+            answer = await ask(server, ADMIN, "GET", f"/debug/api_priority_and_fairness/dump_{name}")
+            assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+            shown[name] = [[cell.strip(" ,") for cell in line.split(",")] for line in answer.body.decode().splitlines()]
+        gate.set()
+    assert [task.result().status for task in asked] == [200] * 3
+    row = next(line for line in shown["priority_levels"] if line[0] == "global-default")
+    # the shorter queue of a flow's hand is taken
+    assert row[1:6] == ["2", "false", "false", "2", "1"]
+    assert sum(int(line[2]) for line in shown["queues"][1:] if line[0] == "global-default") == 2
+    assert [line[:2] + line[3:5] for line in shown["requests"][1:]] == [
+        ["global-default", "global-default", "0", "alice"],
+        ["global-default", "global-default", "0", "alice"],
+    ]
+
+
+async def test_seats_go_where_they_were_wanted(server: Server) -> None:
+    fairness = server.fairness
+    before = {name: level.limit for name, level in fairness.levels.items()}
+    fairness.levels["workload-low"].peak = 600
+    fairness.adjust()
+    assert fairness.levels["workload-low"].limit > before["workload-low"]
+    assert fairness.levels["workload-high"].limit < before["workload-high"]
+    assert fairness.levels["catch-all"].limit >= before["catch-all"]
+
+
+async def test_objects_that_have_to_be_there_are_put_back(server: Server) -> None:
+    fairness = server.fairness
+    for path in ("flowschemas/exempt", "flowschemas/probes"):
+        assert (await ask(server, ADMIN, "DELETE", f"{FLOW}/{path}")).status == 200
+    changed = {"spec": {"matchingPrecedence": 5}}
+    patch = {"Content-Type": "application/merge-patch+json"}
+    transport = server.transport(ADMIN, "tests")
+    for name in ("endpoint-controller", "service-accounts"):
+        answer = await transport.request("PATCH", f"{FLOW}/flowschemas/{name}", headers=patch, body=orjson.dumps(changed))
+        assert answer.status == 200
+    mine = {"metadata": {"annotations": {maintenance.AUTOUPDATE: "false"}}}
+    await transport.request("PATCH", f"{FLOW}/flowschemas/service-accounts", headers=patch, body=orjson.dumps(mine))
+    await maintenance.maintain(server, fairness._schema_trees, fairness._level_trees)
+    precedence = {name: tree["spec"]["matchingPrecedence"] for name, tree in fairness._schema_trees.items()}
+    assert {"exempt", "probes"} <= precedence.keys()
+    assert (precedence["endpoint-controller"], precedence["service-accounts"]) == (150, 5)

@@ -41,8 +41,7 @@ class Bootstrap:
 
     async def run(self) -> None:
         """Create what is missing. What the server refuses of its own objects is logged as an error."""
-        facts = [orjson.loads(line) for line in _FACTS.read_bytes().splitlines()]
-        for tree in (*facts, *self._objects):
+        for tree in (*facts(), *self._objects):
             await self._ensure(tree)
         await self._authentication_info()
         await self._kubernetes_service()
@@ -138,6 +137,11 @@ class Bootstrap:
         except ValueError:
             return default_address(), port
         return (default_address() if address.is_loopback or address.is_unspecified else host), port
+
+
+def facts() -> list[Object]:
+    """The objects that every cluster has."""
+    return [orjson.loads(line) for line in _FACTS.read_bytes().splitlines()]
 
 
 def default_address() -> str:

@@ -39,6 +39,7 @@ from minikube_api.server.contract import AdmissionPlugin, AuditSink, Authenticat
 from minikube_api.server.crds.serving import Definitions
 from minikube_api.server.deleting import Deleter
 from minikube_api.server.discovery import Discovery
+from minikube_api.server.fairness import dumping
 from minikube_api.server.fairness.fairness import Fairness, too_many
 from minikube_api.server.fairness.levels import Rejected
 from minikube_api.server.front_proxy import Issuers, RequestHeader
@@ -269,7 +270,12 @@ class Server:
         self.webhook_caller = Caller(config.dialer, self.services)
         self.admission = AdmissionChain(self._plugins())
         self.writer = Writer(
-            self.storage, self.admission, clock=config.clock, rng=self._rng, reservers=(self.allocator,), authorizer=self.authorizer
+            self.storage,
+            self.admission,
+            clock=config.clock,
+            rng=self._rng,
+            reservers=(self.allocator,),
+            authorizer=self.authorizer,
         )
         self.deleter = Deleter(self.writer)
         self.discovery = Discovery(self.registry)
@@ -281,6 +287,7 @@ class Server:
         self.fairness = Fairness(self, config.max_requests_in_flight)
         self.discovery.elsewhere = self.aggregation.remote_versions
         self.paths = Paths(self)
+        self.paths.handlers.update(dict.fromkeys(dumping.PATHS, self.fairness.dump))
         self.access.install()
 
     def _plugins(self) -> Sequence[AdmissionPlugin]:
@@ -357,17 +364,18 @@ class Server:
             return await self._answer(request)
         schema, level = flow
         request.flow = (schema.uid, level.uid)
-        if level.exempt or (request.info.verb != "watch" and is_long_running(request)):
+        if request.info.verb != "watch" and is_long_running(request):
             return await self._answer(request)
-        if not level.try_take():
+        work, queue = self.fairness.work(request), None
+        if not level.try_take(work):
             try:
-                await level.take(f"{schema.name}/{schema.flow(request)}")
+                queue = await level.take(f"{schema.name}/{schema.flow(request)}", work, request)
             except Rejected:
                 return too_many()
         try:
             return await self._answer(request)
         finally:
-            level.release()
+            level.release(work, queue)
 
     async def _answer(self, request: Request) -> Reply:
         await self.authorize(request)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +16,12 @@ import orjson
 from minikube_api.cache.watching import Change
 from minikube_api.meta import times
 from minikube_api.server.context import Answer, Object, Request, UserInfo
+from minikube_api.server.fairness import dumping, maintenance
+from minikube_api.server.fairness.borrowing import PERIOD, adjusted, bounds
 from minikube_api.server.fairness.levels import Level
 from minikube_api.server.fairness.matching import Schema, schema_of
+from minikube_api.server.fairness.work import Work, work_of
+from minikube_api.server.health import NOT_FOUND
 
 if TYPE_CHECKING:
     from minikube_api.server.server import Server
@@ -30,6 +33,8 @@ SCHEMAS, LEVELS = "flowschemas", "prioritylevelconfigurations"
 _MANAGER = "api-priority-and-fairness-config-consumer-v1"
 _USER = UserInfo("system:apiserver", groups=("system:masters",))
 _REMEMBERED = 4096
+#: seconds between looks at the objects that have to be there
+MAINTAIN_EVERY = 60.0
 
 #: a request's FlowSchema and priority level
 Flow = tuple[Schema, Level]
@@ -92,8 +97,11 @@ class Fairness:
                 hand=queuing.get("handSize") or 0,
                 longest=queuing.get("queueLengthLimit") or 0,
             )
-        for name, limit in limits(self._level_trees, self._total).items():
-            self.levels[name].set_limit(limit)
+        given = bounds(self._level_trees, self._total)
+        for name, level in self.levels.items():
+            if level.bounds != given[name]:
+                level.bounds = given[name]
+                level.set_limit(given[name].nominal)
         for name, level in before.items():
             if name not in self.levels and level.waiting:
                 level.set_limit(self._total)
@@ -123,6 +131,13 @@ class Fairness:
         found = self._decided[key] = None if schema is None else (schema, self.levels[schema.level])
         return found
 
+    async def dump(self, request: Request) -> Answer:
+        """/debug/api_priority_and_fairness/dump_*"""
+        return dumping.answer(request, self.levels.values()) or NOT_FOUND
+
+    def work(self, request: Request) -> Work:
+        return work_of(request, self._server.registry, self._server.storage)
+
     def collect(self) -> Iterator[Any]:
         """Metrics, as prometheus_client takes them."""
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -136,21 +151,59 @@ class Fairness:
         seats = GaugeMetricFamily(
             "apiserver_flowcontrol_nominal_limit_seats", "Seats of a priority level.", labels=["priority_level"]
         )
+        limit = GaugeMetricFamily(
+            "apiserver_flowcontrol_current_limit_seats", "Seats after lending and borrowing.", labels=["priority_level"]
+        )
+        in_use = GaugeMetricFamily(
+            "apiserver_flowcontrol_current_executing_seats", "Seats of requests being served.", labels=["priority_level"]
+        )
+        dispatched = CounterMetricFamily(
+            "apiserver_flowcontrol_dispatched_requests_total", "Requests let in.", labels=["priority_level"]
+        )
         rejected = CounterMetricFamily(
             "apiserver_flowcontrol_rejected_requests_total", "Requests refused.", labels=["priority_level", "reason"]
         )
         for level in self.levels.values():
             executing.add_metric([level.name], level.executing)
             waiting.add_metric([level.name], level.waiting)
-            seats.add_metric([level.name], level.limit)
+            seats.add_metric([level.name], level.bounds.nominal)
+            limit.add_metric([level.name], level.limit)
+            in_use.add_metric([level.name], level.seats)
+            dispatched.add_metric([level.name], level.dispatched)
             for reason, count in level.rejected.items():
                 rejected.add_metric([level.name, reason], count)
-        yield from (executing, waiting, seats, rejected)
+        yield from (executing, waiting, seats, limit, in_use, dispatched, rejected)
 
-    # conditions
+    def adjust(self) -> None:
+        """Lend and borrow: seats for the next period, by the demand of the last."""
+        for name, limit in adjusted({name: level.end_period() for name, level in self.levels.items()}).items():
+            level = self.levels[name]
+            if level.limit != limit:
+                level.set_limit(limit)
+
+    # upkeep
 
     async def run(self) -> None:
-        """Write what FlowSchemas refer to; until cancelled."""
+        """Write what FlowSchemas refer to, adjust limits, put back what has to be there; until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._write_conditions(), name="apiserver-flow-schemas")
+            group.create_task(self._keep_adjusting(), name="apiserver-seats")
+            group.create_task(self._keep_bootstrapped(), name="apiserver-flow-control-objects")
+
+    async def _keep_adjusting(self) -> None:
+        while True:
+            await self._server.clock.sleep(PERIOD)
+            self.adjust()
+
+    async def _keep_bootstrapped(self) -> None:
+        """Mandatory objects are put back, suggested ones as long as they ask for it (documentation, "Maintenance of the Objects")."""
+        if not self._server.config.bootstrap:
+            return
+        while True:
+            await self._server.clock.sleep(MAINTAIN_EVERY)
+            await maintenance.maintain(self._server, self._schema_trees, self._level_trees)
+
+    async def _write_conditions(self) -> None:
         while True:
             await self._changed.wait()
             self._changed.clear()
@@ -184,18 +237,6 @@ def dangling(level: str, found: bool) -> Object:
     if found:
         return {"type": "Dangling", "status": "False", "reason": "Found", "message": f"{references} and it exists"}
     return {"type": "Dangling", "status": "True", "reason": "NotFound", "message": f"{references} but there is no such object"}
-
-
-def limits(trees: dict[str, Object], total: int) -> dict[str, int]:
-    """Seats of each level: its part of the total by its shares, rounded up."""
-    shares: dict[str, int] = {}
-    for name, tree in trees.items():
-        spec = tree.get("spec") or {}
-        given = (spec.get("exempt") if spec.get("type") == "Exempt" else spec.get("limited")) or {}
-        number = given.get("nominalConcurrencyShares")
-        shares[name] = (0 if spec.get("type") == "Exempt" else 30) if number is None else number
-    everything = sum(shares.values())
-    return {name: math.ceil(total * share / everything) if everything else 0 for name, share in shares.items()}
 
 
 def too_many() -> Answer:
