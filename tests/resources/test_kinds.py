@@ -71,7 +71,7 @@ def test_spec_and_annotations_raise_a_deployments_generation_labels_and_status_d
                      ["rules[0].verbs: Required value: verbs must contain at least one value"], id="role-without-verbs"),
         pytest.param("networkpolicies", "networking.k8s.io",
                      {"metadata": {"name": "n"}, "spec": {"egress": [{"ports": [{"endPort": 5, "port": 80}]}]}},
-                     ["spec.egress[0].ports[0].endPort: Invalid value: 5: must be greater than or equal to `port`"], id="policy-end-port"),
+                     ["spec.egress[0].ports[0].endPort: Invalid value: 80: must be greater than or equal to `port`"], id="policy-end-port"),
         pytest.param("cronjobs", "batch", {"metadata": {"name": "c"}, "spec": {"schedule": "61 * * * *", "jobTemplate": {"spec": {"template": {
                      "spec": {"restartPolicy": "Never", "containers": [{"name": "a", "image": "x"}]}}}}}},
                      ['spec.schedule: Invalid value: "61 * * * *": end of range (61) above maximum (59): 61'], id="cron-minute"),

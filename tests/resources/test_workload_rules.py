@@ -22,7 +22,9 @@ def job(name: str = "j", template: Body | None = None, **spec: Any) -> Body:
 
 
 def indexed(**spec: Any) -> Body:
-    return job(**{"completionMode": "Indexed", "completions": 3, **spec})
+    made = job()
+    made["spec"] |= {"completionMode": "Indexed", "completions": 3, **spec}
+    return made
 
 
 def failure_rule(**rule: Any) -> Body:

@@ -162,7 +162,8 @@ def _target_fits(source: str, target: Object, path: str) -> Errors:
             return [err.required(f"{path}.averageValue", "must specify a positive target averageValue")]
         return []
     if target.get("value") is None and target.get("averageValue") is None:
-        return [err.required(f"{path}.averageValue", "must set either a target value or averageValue")]
+        what = "a target value for metric or a per-pod target" if source == "external" else "a target value or averageValue"
+        return [err.required(f"{path}.averageValue", f"must set either {what}")]
     if source == "external" and target.get("value") is not None and target.get("averageValue") is not None:
         detail = "may not set both a target value for metric and a per-pod target"
         return [err.forbidden(f"{path}.value", detail)]
@@ -209,4 +210,6 @@ def _rules(rules: Object, path: str) -> Errors:
             errors.append(err.invalid(f"{at}.periodSeconds", period, "must be greater than zero"))
         if period > 1800:
             errors.append(err.invalid(f"{at}.periodSeconds", period, "must be less than or equal to 1800"))
+    if (tolerance := rules.get("tolerance")) is not None and quantities.of(tolerance).nanos < 0:
+        errors.append(err.invalid(f"{path}.tolerance", str(quantities.of(tolerance)), checks.NEGATIVE))
     return errors

@@ -6,9 +6,8 @@ import ipaddress
 
 from minikube_api.meta import field_errors as err
 from minikube_api.meta import names
-from minikube_api.resources import checks
+from minikube_api.resources import addresses, checks, objectmeta
 from minikube_api.resources.checks import Errors, one_of
-from minikube_api.resources.core.services import load_balancer
 from minikube_api.resources.resource import Object, WriteContext
 from minikube_api.resources.strategies import KindStrategy
 
@@ -16,7 +15,8 @@ _CLASS = "kubernetes.io/ingress.class"
 _PATH_TYPES = ("Exact", "ImplementationSpecific", "Prefix")
 _BAD_SEQUENCES = ("//", "/./", "/../", "%2f", "%2F")
 _BAD_SUFFIXES = ("/..", "/.")
-_PROTOCOLS = ("SCTP", "TCP", "UDP")
+#: in the order in which messages list them
+_PROTOCOLS = ("TCP", "UDP", "SCTP")
 
 
 class IngressStrategy(KindStrategy):
@@ -50,15 +50,31 @@ class IngressStrategy(KindStrategy):
         return [err.invalid(f"annotations.{_CLASS}", annotation, detail)]
 
     def validate_status(self, ctx: WriteContext, obj: Object, old: Object) -> Errors:
-        points = ((obj.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
-        return load_balancer(
-            [{k: v for k, v in p.items() if k == "hostname"} for p in points], "status.loadBalancer.ingress", None
-        )
+        errors: Errors = []
+        for i, point in enumerate(_points(obj)):
+            at, address, hostname = f"{_POINTS}[{i}]", point.get("ip"), point.get("hostname")
+            if address:
+                errors += checks.ip(address, f"{at}.ip")
+            if hostname:
+                errors += checks.named(hostname, f"{at}.hostname", names.dns1123_subdomain)
+                if names.parse_ip(hostname) is not None:
+                    errors.append(err.invalid(f"{at}.hostname", hostname, "must be a DNS name, not an IP address"))
+        return errors
 
     def warnings(self, ctx: WriteContext, obj: Object, old: Object | None) -> list[str]:
-        if old is None and not ctx.subresource and _CLASS in (obj["metadata"].get("annotations") or {}):
+        if ctx.subresource == "status":
+            points = enumerate(_points(obj))
+            return [text for i, point in points for text in addresses.ip_warnings(point.get("ip") or "", f"{_POINTS}[{i}].ip")]
+        if old is None and _CLASS in (obj["metadata"].get("annotations") or {}):
             return [f"annotation {err.quote(_CLASS)} is deprecated, please use 'spec.ingressClassName' instead"]
         return []
+
+
+_POINTS = "status.loadBalancer.ingress"
+
+
+def _points(obj: Object) -> list[Object]:
+    return ((obj.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
 
 
 def _rule(rule: Object, path: str) -> Errors:
@@ -67,8 +83,7 @@ def _rule(rule: Object, path: str) -> Errors:
     if host:
         if names.parse_ip(host) is not None:
             errors.append(err.invalid(f"{path}.host", host, "must be a DNS name, not an IP address"))
-        else:
-            errors += _host(host, f"{path}.host")
+        errors += _host(host, f"{path}.host")
     http = rule.get("http")
     if http is not None:
         paths = http.get("paths") or ()
@@ -131,11 +146,11 @@ def _backend(backend: Object, path: str) -> Errors:
 
 def _typed_reference(ref: Object, path: str) -> Errors:
     errors: Errors = []
-    if ref.get("apiGroup"):
+    if ref.get("apiGroup") is not None:
         errors += checks.named(ref["apiGroup"], f"{path}.apiGroup", names.dns1123_subdomain)
     for field in ("kind", "name"):
         if not ref.get(field):
-            errors.append(err.required(f"{path}.{field}"))
+            errors.append(err.required(f"{path}.{field}", f"{field} is required"))
         else:
             errors += checks.named(ref[field], f"{path}.{field}", names.path_segment)
     return errors
@@ -164,10 +179,7 @@ class IngressClassStrategy(KindStrategy):
         errors: Errors = []
         if len(controller) > 250:
             errors.append(err.too_long("spec.controller", controller, 250))
-        if not controller:
-            errors.append(err.required("spec.controller"))
-        else:
-            errors += checks.named(controller, "spec.controller", names.domain_prefixed_path)
+        errors += checks.domain_prefixed_path(controller, "spec.controller")
         parameters = spec.get("parameters")
         if parameters is not None:
             path = "spec.parameters"
@@ -176,7 +188,11 @@ class IngressClassStrategy(KindStrategy):
             errors += one_of(scope, f"{path}.scope", ("Cluster", "Namespace"))
             if scope == "Namespace":
                 at = f"{path}.namespace"
-                errors += checks.required_name(namespace, at, names.dns1123_label)
+                errors += (
+                    checks.named(namespace, at, names.dns1123_label)
+                    if namespace is not None
+                    else [err.required(at, "`parameters.scope` is set to 'Namespace'")]
+                )
             elif scope == "Cluster" and namespace is not None:
                 errors.append(err.forbidden(f"{path}.namespace", "`parameters.scope` is set to 'Cluster'"))
         return errors
@@ -211,8 +227,20 @@ class NetworkPolicyStrategy(KindStrategy):
         if len(types) > 2:
             return [*errors, err.invalid("spec.policyTypes", types, "may not specify more than two policyTypes")]
         for i, kind in enumerate(types):
-            errors += one_of(kind, f"spec.policyTypes[{i}]", ("Egress", "Ingress"))
+            errors += one_of(kind, f"spec.policyTypes[{i}]", ("Ingress", "Egress"))
         return errors
+
+    def warnings(self, ctx: WriteContext, obj: Object, old: Object | None) -> list[str]:
+        spec = obj.get("spec") or {}
+        found = []
+        for direction, peers in (("ingress", "from"), ("egress", "to")):
+            for i, rule in enumerate(spec.get(direction) or ()):
+                for j, peer in enumerate(rule.get(peers) or ()):
+                    block, at = peer.get("ipBlock") or {}, f"spec.{direction}[{i}].{peers}[{j}].ipBlock"
+                    found += addresses.cidr_warnings(block.get("cidr") or "", f"{at}.cidr")
+                    for k, one in enumerate(block.get("except") or ()):
+                        found += addresses.cidr_warnings(one, f"{at}.except[{k}]")
+        return found
 
 
 def _policy_port(port: Object, path: str) -> Errors:
@@ -229,7 +257,8 @@ def _policy_port(port: Object, path: str) -> Errors:
             errors.append(err.invalid(f"{path}.endPort", end, detail))
         else:
             if end < number:
-                errors.append(err.invalid(f"{path}.endPort", end, "must be greater than or equal to `port`"))
+                # the value shown is that of the port
+                errors.append(err.invalid(f"{path}.endPort", number, "must be greater than or equal to `port`"))
             errors += checks.port(end, f"{path}.endPort")
     return errors
 
@@ -274,41 +303,34 @@ class ServiceCIDRStrategy(KindStrategy):
 
     def validate(self, ctx: WriteContext, obj: Object) -> Errors:
         cidrs: list[str] = (obj.get("spec") or {}).get("cidrs") or []
+        path = "spec.cidrs"
         if not cidrs:
-            return [err.required("spec.cidrs", "at least one CIDR required")]
+            return [err.required(path, "at least one CIDR required")]
         if len(cidrs) > 2:
-            return [err.invalid("spec", cidrs, "may only hold up to 2 values")]
-        errors: Errors = []
-        for i, one in enumerate(cidrs):
-            at = f"spec.cidrs[{i}]"
-            problems = checks.named(one, at, names.cidr)
-            if not problems and str(ipaddress.ip_network(one, strict=False)) != one:
-                problems = [err.invalid(at, one, f'must be in canonical form ("{ipaddress.ip_network(one, strict=False)}")')]
-            errors += problems
-        if len(cidrs) == 2 and not errors and (":" in cidrs[0]) == (":" in cidrs[1]):
-            errors.append(
-                err.invalid(
-                    "spec.cidrs",
-                    cidrs,
-                    "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64",
-                )
-            )
-        return errors
+            return [err.invalid(path, {"CIDRs": cidrs}, "may only hold up to 2 values")]
+        if len(cidrs) == 2:
+            readable = all(not names.cidr(one) for one in cidrs)
+            if not readable or (":" in cidrs[0]) == (":" in cidrs[1]):
+                detail = "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64"
+                return [err.invalid(path, {"CIDRs": cidrs}, detail)]
+        return [error for i, one in enumerate(cidrs) for error in checks.named(one, f"{path}[{i}]", addresses.strict_cidr)]
 
-    def validate_change(self, ctx: WriteContext, obj: Object, old: Object) -> Errors:
-        """What there is stays; a range of the other family may come."""
+    def validate_update(self, ctx: WriteContext, obj: Object, old: Object) -> Errors:
+        errors = objectmeta.meta_update_problems(obj, old) * 2
+        if ctx.subresource == "status":
+            return errors
         new, was = ((o.get("spec") or {}).get("cidrs") or [] for o in (obj, old))
-        if len(new) != len(was) and (len(was), len(new)) != (1, 2):
-            return [err.invalid("spec.cidrs", new or None, "field is immutable")]
+        growing = (len(was), len(new)) == (1, 2)
+        if len(new) != len(was) and not growing:
+            return [*errors, err.invalid("spec.cidrs", new or None, "field is immutable")]
         changed = [i for i, one in enumerate(was) if new[i] != one]
-        return [err.invalid(f"spec.cidrs[{i}]", new[i], "field is immutable") for i in changed]
+        errors += [err.invalid(f"spec.cidrs[{i}]", new[i], "field is immutable") for i in changed]
+        # only a range of the other family may come
+        return errors + self.validate(ctx, obj) if growing else errors
 
 
 def _address_name(name: str, prefix: bool) -> list[str]:
-    parsed = names.parse_ip(name)
-    if parsed is None:
-        return ["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"]
-    return [] if str(parsed) == name else [f"must be in canonical form ({err.quote(str(parsed))})"]
+    return addresses.strict_ip(name)
 
 
 class IPAddressStrategy(KindStrategy):

@@ -43,7 +43,8 @@ class BudgetStrategy(KindStrategy):
         return errors
 
     def validate_status(self, ctx: WriteContext, obj: Object, old: Object) -> Errors:
-        return nonnegative_fields(obj.get("status") or {}, "status", *_COUNTS)
+        status = obj.get("status") or {}
+        return checks.conditions(status.get("conditions"), "status.conditions") + nonnegative_fields(status, "status", *_COUNTS)
 
 
 _SYSTEM = {"system-node-critical": 2_000_001_000, "system-cluster-critical": 2_000_000_000}
@@ -100,7 +101,9 @@ class RuntimeClassStrategy(KindStrategy):
         tolerations = scheduling.get("tolerations") or []
         errors += placement.tolerations(tolerations, "scheduling.tolerations")
         errors += [
-            err.duplicate(f"scheduling.tolerations[{i}]", one) for i, one in enumerate(tolerations) if one in tolerations[:i]
+            err.duplicate(f"scheduling.tolerations[{i}]", _shown_toleration(one))
+            for i, one in enumerate(tolerations)
+            if one in tolerations[:i]
         ]
         return errors
 
@@ -108,7 +111,21 @@ class RuntimeClassStrategy(KindStrategy):
         return checks.unchanged(obj, old, "handler")
 
 
+def _shown_toleration(one: Object) -> Object:
+    """As Go prints the internal type."""
+    texts = {name: one.get(name.lower()) or "" for name in ("Key", "Operator", "Value", "Effect")}
+    return {**texts, "TolerationSeconds": one.get("tolerationSeconds")}
+
+
 class LeaseStrategy(KindStrategy):
+    def prepare_create(self, ctx: WriteContext, obj: Object) -> None:
+        super().prepare_create(ctx, obj)
+        _drop_coordination(obj, None)
+
+    def prepare_update(self, ctx: WriteContext, obj: Object, old: Object) -> None:
+        super().prepare_update(ctx, obj, old)
+        _drop_coordination(obj, old)
+
     def validate(self, ctx: WriteContext, obj: Object) -> Errors:
         spec = obj.get("spec") or {}
         errors: Errors = []
@@ -129,3 +146,11 @@ class LeaseStrategy(KindStrategy):
             detail = "may only be specified if `strategy` is defined"
             errors.append(err.forbidden("spec.preferredHolder", detail))
         return errors
+
+
+def _drop_coordination(obj: Object, old: Object | None) -> None:
+    """Fields of a feature that is off by default (CoordinatedLeaderElection) are dropped unless they are stored already."""
+    spec, was = obj.get("spec") or {}, (old or {}).get("spec") or {}
+    for field in ("strategy", "preferredHolder"):
+        if was.get(field) is None:
+            spec.pop(field, None)

@@ -31,10 +31,9 @@ def driver_name(name: str, path: str) -> Errors:
 
 
 def _parameters(listed: dict[str, str], path: str, *, may_be_empty: bool) -> Errors:
-    errors: Errors = []
     if len(listed) > _PARAMETERS_MAX:
-        errors.append(err.too_long(path, "", _PARAMETERS_MAX))
-    errors += _sized(listed, path)
+        return [err.too_long(path, "", _PARAMETERS_MAX)]
+    errors = _sized(listed, path)
     if not listed and not may_be_empty:
         errors.append(err.required(path, "must contain at least one key/value pair"))
     return errors
@@ -141,7 +140,19 @@ class AttachmentStrategy(KindStrategy):
         return errors
 
     def validate_change(self, ctx: WriteContext, obj: Object, old: Object) -> Errors:
-        return [err.invalid("spec", obj["spec"], objectmeta.IMMUTABLE)] if obj.get("spec") != old.get("spec") else []
+        spec = obj["spec"]
+        if spec == old.get("spec"):
+            return []
+        source = spec.get("source") or {}
+        shown = {
+            "Attacher": spec.get("attacher") or "",
+            "Source": {
+                "PersistentVolumeName": source.get("persistentVolumeName"),
+                "InlineVolumeSpec": source.get("inlineVolumeSpec"),
+            },
+            "NodeName": spec.get("nodeName") or "",
+        }
+        return [err.invalid("spec", shown, objectmeta.IMMUTABLE)]
 
     def validate_status(self, ctx: WriteContext, obj: Object, old: Object) -> Errors:
         return _attachment_status(obj.get("status") or {}, "status")
@@ -165,6 +176,9 @@ def _attachment_status(status: Object, path: str) -> Errors:
         message = (status.get(field) or {}).get("message") or ""
         if len(message) > _ERROR_MESSAGE_MAX:
             errors.append(err.too_long(f"{path}.{field}.message", message, _ERROR_MESSAGE_MAX))
+        code = (status.get(field) or {}).get("errorCode")
+        if code is not None and code < 0:
+            errors.append(err.invalid(f"{path}.{field}.errorCode", code, names.inclusive_range_message(0, checks.MAX_INT32)))
     return errors
 
 

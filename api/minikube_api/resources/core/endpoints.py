@@ -8,6 +8,7 @@ from typing import Any
 from minikube_api.meta import field_errors as err
 from minikube_api.meta import names
 from minikube_api.resources import checks
+from minikube_api.resources.addresses import ip_warnings
 from minikube_api.resources.checks import Errors, one_of
 from minikube_api.resources.core.services import special_ip
 from minikube_api.resources.objectmeta import label_problems
@@ -65,7 +66,7 @@ def _port(port: Object, name_required: bool, path: str) -> Errors:
 
 
 _ADDRESS_TYPES = ("FQDN", "IPv4", "IPv6")
-MAX_ENDPOINTS, MAX_ADDRESSES, MAX_PORTS = 1000, 100, 20000
+MAX_ENDPOINTS, MAX_ADDRESSES, MAX_PORTS, MAX_TOPOLOGY_LABELS = 1000, 100, 20000, 16
 
 
 class EndpointSliceStrategy(KindStrategy):
@@ -111,7 +112,14 @@ class EndpointSliceStrategy(KindStrategy):
     def warnings(self, ctx: WriteContext, obj: Object, old: Object | None) -> list[str]:
         if obj.get("addressType") == "FQDN" and old is None:
             return ["spec.addressType: FQDN endpoints are deprecated"]
-        return []
+        if obj.get("addressType") == "FQDN":
+            return []
+        return [
+            text
+            for i, endpoint in enumerate(obj.get("endpoints") or ())
+            for j, address in enumerate(endpoint.get("addresses") or ())
+            for text in ip_warnings(address, f"endpoints[{i}].addresses[{j}]")
+        ]
 
 
 def _endpoint(endpoint: Object, kind: str | None, path: str) -> Errors:
@@ -127,6 +135,8 @@ def _endpoint(endpoint: Object, kind: str | None, path: str) -> Errors:
         errors += checks.named(endpoint["nodeName"], f"{path}.nodeName", names.dns1123_subdomain)
     topology = endpoint.get("deprecatedTopology") or {}
     errors += label_problems(topology, f"{path}.deprecatedTopology")
+    if len(topology) > MAX_TOPOLOGY_LABELS:
+        errors.append(err.too_many(f"{path}.deprecatedTopology", len(topology), MAX_TOPOLOGY_LABELS))
     if endpoint.get("hostname") is not None:
         errors += checks.named(endpoint["hostname"], f"{path}.hostname", names.dns1123_label)
     hints = endpoint.get("hints") or {}

@@ -1,0 +1,199 @@
+"""Networking, coordination, scheduling, storage: refusals in Kubernetes' words, dropped fields, warnings of lenient addresses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from resource_factories import NOW, texts
+
+from minikube_api.resources import addresses
+from minikube_api.resources.resource import WriteContext
+
+Body = dict[str, Any]
+NETWORKING = "networking.k8s.io"
+
+
+def named(name: str, **fields: Any) -> Body:
+    return {"metadata": {"name": name}, **fields}
+
+
+def policy(**rule: Any) -> Body:
+    return named("n", spec={"podSelector": {}, "ingress": [rule]})
+
+
+def ingress(**path: Any) -> Body:
+    backend = {"service": {"name": "a", "port": {"number": 80}}}
+    return named("i", spec={"rules": [{"http": {"paths": [{"pathType": "Prefix", "path": "/", "backend": backend, **path}]}}]})
+
+
+CIDR = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
+RULE = "spec.ingress[0]"
+
+
+@pytest.mark.parametrize(
+    ("plural", "group", "body", "expected"),
+    [
+        pytest.param(
+            "networkpolicies", NETWORKING, policy(ports=[{"protocol": "ICMP", "port": 80}]),
+            [f'{RULE}.ports[0].protocol: Unsupported value: "ICMP": supported values: "TCP", "UDP", "SCTP"'], id="policy-protocol",
+        ),
+        pytest.param(
+            "networkpolicies", NETWORKING, policy(**{"from": [{"ipBlock": {"cidr": "10.0.0.0/24", "except": ["10.0.0.0/24", "x"]}}]}),
+            [
+                f'{RULE}.from[0].ipBlock.except[0]: Invalid value: "10.0.0.0/24": must be a strict subset of `cidr`',
+                f'{RULE}.from[0].ipBlock.except[1]: Invalid value: "x": {CIDR}',
+            ],
+            id="policy-except",
+        ),
+        pytest.param(
+            "networkpolicies", NETWORKING, named("n", spec={"podSelector": {}, "policyTypes": ["Both"]}),
+            ['spec.policyTypes[0]: Unsupported value: "Both": supported values: "Ingress", "Egress"'], id="policy-type",
+        ),
+        pytest.param(
+            "ingresses", NETWORKING, ingress(backend={"resource": {"name": "r"}}),
+            ["spec.rules[0].http.paths[0].backend.resource.kind: Required value: kind is required"], id="ingress-resource",
+        ),
+        pytest.param(
+            "ingressclasses", NETWORKING,
+            named("c", spec={"controller": "a.b/c d", "parameters": {"kind": "K", "name": "n", "scope": "Namespace"}}),
+            [
+                "spec.controller: Invalid value: \"c d\": Invalid path (regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')",
+                "spec.parameters.namespace: Required value: `parameters.scope` is set to 'Namespace'",
+            ],
+            id="ingress-class",
+        ),
+        pytest.param(
+            "servicecidrs", NETWORKING, named("s", spec={"cidrs": ["10.0.0.5/24"]}),
+            ['spec.cidrs[0]: Invalid value: "10.0.0.5/24": must not have bits set beyond the prefix length'], id="service-cidr-bits",
+        ),
+        pytest.param(
+            "servicecidrs", NETWORKING, named("s", spec={"cidrs": ["10.0.0.0/24", "10.0.1.0/24"]}),
+            [
+                'spec.cidrs: Invalid value: {"CIDRs":["10.0.0.0/24","10.0.1.0/24"]}: may specify no more than one IP for each IP family, '
+                "i.e 192.168.0.0/24 and 2001:db8::/64"
+            ],
+            id="service-cidr-families",
+        ),
+        pytest.param(
+            "ipaddresses", NETWORKING, named("010.0.0.1", spec={"parentRef": {"resource": "services", "name": "a"}}),
+            ['metadata.name: Invalid value: "010.0.0.1": must not have leading 0s'], id="ip-address-zeros",
+        ),
+        pytest.param(
+            "leases", "coordination.k8s.io", named("l", spec={"leaseDurationSeconds": 0, "strategy": "Odd", "preferredHolder": "x"}),
+            ["spec.leaseDurationSeconds: Invalid value: 0: must be greater than 0"], id="lease-without-the-fields-of-a-feature-that-is-off",
+        ),
+        pytest.param(
+            "runtimeclasses", "node.k8s.io",
+            named("r", handler="h", scheduling={"tolerations": [{"key": "a", "operator": "Exists"}] * 2}),
+            [
+                'scheduling.tolerations[1]: Duplicate value: {"Key":"a","Operator":"Exists","Value":"","Effect":"",'
+                '"TolerationSeconds":null}'
+            ],
+            id="runtime-class-tolerations",
+        ),
+    ],
+)  # fmt: skip
+def test_a_bad_object_of_a_small_kind_is_refused(kind, plural, group, body, expected):
+    assert texts(kind(plural, group).create(body)[1]) == sorted(expected)
+
+
+@pytest.mark.parametrize(
+    ("plural", "group", "body", "status", "expected"),
+    [
+        pytest.param(
+            "ingresses", NETWORKING, ingress(), {"loadBalancer": {"ingress": [{"ip": "nope"}, {"hostname": "1.2.3.4"}]}},
+            [
+                'status.loadBalancer.ingress[0].ip: Invalid value: "nope": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)',
+                'status.loadBalancer.ingress[1].hostname: Invalid value: "1.2.3.4": must be a DNS name, not an IP address',
+            ],
+            id="ingress",
+        ),
+        pytest.param(
+            "poddisruptionbudgets", "policy", named("b", spec={}), {"conditions": [{"type": "T", "status": "Maybe", "reason": "9"}, {}]},
+            [
+                "status.conditions[0].lastTransitionTime: Required value: must be set",
+                'status.conditions[0].status: Unsupported value: "Maybe": supported values: "False", "True", "Unknown"',
+                'status.conditions[1].status: Unsupported value: "": supported values: "False", "True", "Unknown"',
+            ],
+            id="budget",
+        ),
+    ],
+)  # fmt: skip
+def test_a_bad_status_of_a_small_kind_is_refused(kind, plural, group, body, status, expected):
+    found = kind(plural, group)
+    made, _ = found.create(body)
+    errors = texts(found.update({**made, "status": status}, made, "status")[1])
+    assert set(expected) <= set(errors)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        pytest.param(["10.0.0.0/24"], ["10.0.0.0/24", "fd00::/112"], [], id="second-family"),
+        pytest.param(
+            ["10.0.0.0/24"], ["10.9.0.5/24"], ['spec.cidrs[0]: Invalid value: "10.9.0.5/24": field is immutable'], id="other"
+        ),
+        pytest.param(["10.0.0.0/24"], [], ["spec.cidrs: Invalid value: null: field is immutable"], id="none"),
+        pytest.param(["10.0.0.5/24"], ["10.0.0.5/24"], [], id="old-form-may-stay"),
+    ],
+)
+def test_a_service_cidr_may_only_gain_the_other_family(kind, old, new, expected):
+    ranges = kind("servicecidrs", NETWORKING)
+    was = ranges.create(named("s", spec={"cidrs": old}))[0]
+    assert texts(ranges.update({**was, "spec": {"cidrs": new}}, was)[1]) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        pytest.param("10.0.0.0/8", [], id="fine"),
+        pytest.param("2001:db8::/64", [], id="fine-6"),
+        pytest.param(
+            "10.0.0.5/24",
+            ['p: CIDR value "10.0.0.5/24" is ambiguous in this context (should be "10.0.0.0/24" or "10.0.0.5/32"?)'],
+            id="bits",
+        ),
+        pytest.param(
+            "010.0.0.0/8",
+            [
+                'p: non-standard CIDR value "010.0.0.0/8" will be considered invalid in a future Kubernetes release: use "10.0.0.0/8"'
+            ],
+            id="zeros",
+        ),
+        pytest.param(
+            "2001:DB8::/64",
+            ['p: IPv6 CIDR value "2001:DB8::/64" should be in RFC 5952 canonical format ("2001:db8::/64")'],
+            id="case",
+        ),
+        pytest.param("nope", [], id="refused-elsewhere"),
+    ],
+)
+def test_a_lenient_range_is_warned_of(value, expected):
+    assert addresses.cidr_warnings(value, "p") == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        pytest.param("10.0.0.1", [], id="fine"),
+        pytest.param(
+            "::ffff:10.0.0.1",
+            [
+                'p: non-standard IP address "::ffff:10.0.0.1" will be considered invalid in a future Kubernetes release: use "10.0.0.1"'
+            ],
+            id="mapped",
+        ),
+        pytest.param("FD00::1", ['p: IPv6 address "FD00::1" should be in RFC 5952 canonical format ("fd00::1")'], id="case"),
+    ],
+)
+def test_a_lenient_address_is_warned_of(value, expected):
+    assert addresses.ip_warnings(value, "p") == expected
+
+
+def test_network_policies_warn_of_each_ambiguous_block(kind):
+    found = kind("networkpolicies", NETWORKING)
+    body, errors = found.create(policy(**{"from": [{"ipBlock": {"cidr": "10.0.0.5/24", "except": ["10.0.0.130/25"]}}]}))
+    assert errors == []
+    warned = found.strategy.warnings(WriteContext(user="u", now=NOW), body, None)
+    assert [text.split(":")[0] for text in warned] == [f"{RULE}.from[0].ipBlock.cidr", f"{RULE}.from[0].ipBlock.except[0]"]
