@@ -8,7 +8,6 @@ structured-merge-diff's merge package, whose order of steps is kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +15,7 @@ import orjson
 
 from minikube_api.meta import objects
 from minikube_api.meta.errors import BadRequest, Conflict, StatusError
-from minikube_api.schema import apply_compare, apply_merge, apply_sets, apply_typing
+from minikube_api.schema import apply_compare, apply_merge, apply_sets, apply_typing, managed_pruning
 from minikube_api.schema.apply_sets import LEAF, Fields
 from minikube_api.schema.apply_shapes import ItemError, Shape, root_shape
 from minikube_api.schema.managed_entries import (
@@ -27,13 +26,12 @@ from minikube_api.schema.managed_entries import (
     encode,
     keep_timestamps,
 )
+from minikube_api.schema.managed_pruning import Terms, Versions
 from minikube_api.schema.model import Schema
 
-__all__ = ["LAST_APPLIED", "Writer", "empty_object", "keep_timestamps", "on_apply", "on_update"]
+__all__ = ["LAST_APPLIED", "Versions", "Writer", "empty_object", "keep_timestamps", "on_apply", "on_update"]
 
 Object = dict[str, Any]
-#: an object in another API version and that version's schema; None when the version is not served any more
-Versions = Callable[[Object, str], tuple[Object, Schema] | None]
 
 BEFORE_FIRST_APPLY = "before-first-apply"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
@@ -142,18 +140,11 @@ def _update(live: Object | None, new: Object, managed: Managed, writer: Writer, 
         live = empty_object(writer.schema, writer.api_version, "")
     changed, removed = _compared(live, new, shape)
     changed, removed = writer.tracked(changed), writer.tracked(removed)
-    if not changed and not removed:
-        return
     _take(managed, changed, removed, None, writer, live, new)
     own = apply_sets.difference(changed, removed)
     if not own:
         return
-    key = (
-        writer.manager if manager is None else manager,
-        "Update",
-        writer.api_version,
-        writer.subresource if manager is None else "",
-    )
+    key = (writer.manager if manager is None else manager, "Update", writer.api_version, writer.subresource)
     managed.sets[key] = apply_sets.union(own, managed.sets.get(key, LEAF))
     managed.versions[key] = writer.api_version
     managed.times[key] = writer.now
@@ -184,7 +175,7 @@ def _take(managed: Managed, changed: Fields, removed: Fields, but: Key | None, w
             del managed.sets[key]
             continue
         left = apply_sets.difference(apply_sets.difference(fields, found[0]), found[1])
-        if left is fields:
+        if left is fields and left:
             continue
         if left:
             managed.sets[key] = left
@@ -315,7 +306,8 @@ def _apply(live: Object, applied: Object, named: Fields, managed: Managed, write
     managed.versions[key] = writer.api_version
     # what is named again was named last time: then nothing goes
     if last and (last_version != writer.api_version or apply_sets.difference(last, named)):
-        merged = _pruned(merged, managed, last, last_version, writer)
+        terms = Terms(writer.api_version, writer.schema, writer.versions)
+        merged = managed_pruning.pruned(merged, managed, last, last_version, terms)
     changed, removed = apply_compare.compare(live, merged, shape)
     changed, removed = writer.tracked(changed), writer.tracked(removed)
     if not force and (found := _conflicts(managed, changed, key, writer, live, merged)):
@@ -349,28 +341,6 @@ def _conflicts(
             shared = apply_sets.intersection(fields, compared[0])
             found += [(key, path, version) for path in apply_sets.elements(shared)]
     return found
-
-
-def _pruned(merged: Object, managed: Managed, last: Fields, version: str, writer: Writer) -> Object:
-    """`merged` without what this manager named last time and nobody, itself included, names any more."""
-    shape = root_shape(writer.schema)
-    if version != writer.api_version and writer.versions is not None and writer.versions(merged, version) is None:
-        return merged
-    gone = apply_merge.with_named_fields(last, shape)
-    pruned = apply_merge.remove(merged, gone, shape)
-    owned: Fields = LEAF
-    for fields in managed.sets.values():
-        owned = apply_sets.union(owned, fields)
-    everything = apply_merge.with_named_fields(apply_compare.field_set(merged, shape), shape)
-
-    def left(obj: Object) -> Fields:
-        return apply_merge.with_named_fields(apply_compare.field_set(obj, shape), shape)
-
-    keep = apply_sets.union(left(pruned), apply_merge.with_named_fields(owned, shape))
-    pruned = apply_merge.remove(merged, apply_sets.difference(everything, keep), shape)
-    # what was below a removed container and never was this manager's stays
-    lost = apply_sets.difference(everything, left(pruned))
-    return apply_merge.remove(merged, apply_sets.intersection(lost, gone), shape)
 
 
 def _conflict(found: list[tuple[Key, tuple[str, ...], str]]) -> Conflict:

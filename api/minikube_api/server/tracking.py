@@ -6,8 +6,9 @@ from typing import Any
 
 import orjson
 
+from minikube_api.resources import conversions
 from minikube_api.resources.resource import Resource
-from minikube_api.schema import managed
+from minikube_api.schema import builtin, managed
 from minikube_api.schema.apply_shapes import ItemError
 from minikube_api.schema.model import Schema
 from minikube_api.server.context import Object
@@ -23,7 +24,7 @@ def writer(resource: Resource, manager: str, subresource: str, now: str) -> mana
         now=now,
         subresource=subresource,
         reset=reset_fields(resource, subresource),
-        versions=_versions(resource) if resource.custom else None,
+        versions=_versions(resource) if resource.custom else _built_in_versions(resource),
         kind=resource.kind,
     )
 
@@ -41,6 +42,29 @@ def _versions(resource: Any) -> managed.Versions:
         return {**obj, "apiVersion": version}, schema
 
     return converted
+
+
+def _built_in_versions(resource: Resource) -> managed.Versions:
+    """Built-in kinds in the terms of another version: none when there is no such version."""
+
+    def converted(obj: Object, version: str) -> tuple[Object, Schema] | None:
+        group, _, name = version.rpartition("/")
+        if not builtin.is_kind(group, name, resource.kind):
+            return None
+        made: Object = orjson.loads(orjson.dumps(obj))
+        own_group, _, own_name = made["apiVersion"].rpartition("/")
+        for conversion in (
+            _conversion(own_group, own_name, resource).to_storage,
+            _conversion(group, name, resource).from_storage,
+        ):
+            made = made if conversion is None else conversion(made)
+        return {**made, "apiVersion": version}, builtin.load(group, name, resource.kind)
+
+    return converted
+
+
+def _conversion(group: str, version: str, resource: Resource) -> conversions.Conversion:
+    return conversions.BY_RESOURCE.get((group, version, resource.plural), conversions.IDENTITY)
 
 
 def reset_fields(resource: Resource, subresource: str) -> dict[str, Any]:
