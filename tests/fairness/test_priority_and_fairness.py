@@ -240,7 +240,7 @@ async def test_objects_that_have_to_be_there_are_put_back(server: Server) -> Non
     changed = {"spec": {"matchingPrecedence": 5}}
     patch = {"Content-Type": "application/merge-patch+json"}
     transport = server.transport(ADMIN, "tests")
-    for name in ("endpoint-controller", "service-accounts"):
+    for name in ("kube-scheduler", "service-accounts"):
         answer = await transport.request("PATCH", f"{FLOW}/flowschemas/{name}", headers=patch, body=orjson.dumps(changed))
         assert answer.status == 200
     mine = {"metadata": {"annotations": {maintenance.AUTOUPDATE: "false"}}}
@@ -248,4 +248,4 @@ async def test_objects_that_have_to_be_there_are_put_back(server: Server) -> Non
     await maintenance.maintain(server, fairness._schema_trees, fairness._level_trees)
     precedence = {name: tree["spec"]["matchingPrecedence"] for name, tree in fairness._schema_trees.items()}
     assert {"exempt", "probes"} <= precedence.keys()
-    assert (precedence["endpoint-controller"], precedence["service-accounts"]) == (150, 5)
+    assert (precedence["kube-scheduler"], precedence["service-accounts"]) == (800, 5)
