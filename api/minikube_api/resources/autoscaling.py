@@ -21,6 +21,10 @@ class AutoscalerStrategy(KindStrategy):
     empty_status = {"desiredReplicas": 0, "currentMetrics": None}
 
     def defaults(self, obj: Object) -> None:
+        if annotations := obj["metadata"].get("annotations"):
+            obj["metadata"]["annotations"] = conversions.without_round_trip(annotations)
+            if not obj["metadata"]["annotations"]:
+                del obj["metadata"]["annotations"]
         spec = obj.setdefault("spec", {})
         set_default(spec, "minReplicas", 1)
         if not spec.get("metrics"):

@@ -5,7 +5,7 @@ Sources: pkg/apis/autoscaling/v1/conversion.go, pkg/apis/events/v1/conversion.go
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,7 +76,7 @@ def autoscaler_to_v2(obj: Object) -> Object:
     if metrics:
         spec["metrics"] = metrics
     if behavior := _taken(annotations, _BEHAVIOR):
-        spec["behavior"] = _cased(behavior, str.lower)
+        spec["behavior"] = _lower_case(behavior)
     statuses = [_status_to_v2(metric) for metric in _taken(annotations, _CURRENT) or ()]
     if not statuses and current is not None:
         statuses = [_cpu("current", {"averageUtilization": current})]
@@ -113,11 +113,12 @@ def autoscaler_to_v1(obj: Object) -> Object:
         if metric.get("type") == "Resource" and resource.get("name") == "cpu" and utilization is not None:
             status["currentCPUUtilizationPercentage"] = utilization
     conditions = status.pop("conditions", None)
-    for key, value in ((_METRICS, others), (_CURRENT, [_status_to_v1(m) for m in current]), (_CONDITIONS, conditions)):
+    statuses = [_status_to_v1(m) for m in current]
+    for key, value in ((_METRICS, others), (_CURRENT, statuses), (_CONDITIONS, _conditions_to_v1(conditions or ()))):
         if value:
             annotations[key] = orjson.dumps(value).decode()
     if behavior:
-        annotations[_BEHAVIOR] = orjson.dumps(_cased(behavior, str.upper)).decode()
+        annotations[_BEHAVIOR] = orjson.dumps(_behavior_to_internal(behavior)).decode()
     if annotations:
         meta["annotations"] = annotations
     status.setdefault("currentReplicas", 0)
@@ -138,11 +139,44 @@ def _taken(annotations: Object, key: str) -> Any:
         return None
 
 
-def _cased(tree: Any, change: Callable[[str], str]) -> Any:
-    """The behaviour annotation holds the internal type: same names with a capital first letter."""
+_RULES = ("StabilizationWindowSeconds", "SelectPolicy", "Policies", "Tolerance")
+
+
+def _behavior_to_internal(behavior: Object) -> Object:
+    """The behaviour annotation holds Go's internal type: same names with a capital first letter, every field in its order."""
+    return {name: _rules_to_internal(behavior.get(name[0].lower() + name[1:])) for name in ("ScaleUp", "ScaleDown")}
+
+
+def _rules_to_internal(rules: Object | None) -> Object | None:
+    if rules is None:
+        return None
+    shown = {name: rules.get(name[0].lower() + name[1:]) for name in _RULES}
+    policies = [
+        {name: one.get(name[0].lower() + name[1:]) for name in ("Type", "Value", "PeriodSeconds")}
+        for one in shown["Policies"] or ()
+    ]
+    return shown | {"Policies": policies or None}
+
+
+def _lower_case(tree: Any) -> Any:
+    """The way back: null fields are absent ones."""
     if isinstance(tree, dict):
-        return {change(key[0]) + key[1:]: _cased(value, change) for key, value in tree.items() if value is not None}
-    return [_cased(item, change) for item in tree] if isinstance(tree, list) else tree
+        return {key[0].lower() + key[1:]: _lower_case(value) for key, value in tree.items() if value is not None}
+    return [_lower_case(item) for item in tree] if isinstance(tree, list) else tree
+
+
+def _conditions_to_v1(conditions: Iterable[Object]) -> list[Object]:
+    """In the order of Go's fields; a time is written always."""
+    return [
+        {"type": one.get("type", ""), "status": one.get("status", ""), "lastTransitionTime": one.get("lastTransitionTime")}
+        | {name: one[name] for name in ("reason", "message") if one.get(name)}
+        for one in conditions
+    ]
+
+
+def without_round_trip(annotations: Object) -> Object:
+    """Annotations without those that carry v2's fields through v1: v2 has the fields themselves."""
+    return {key: value for key, value in annotations.items() if key not in (_METRICS, _CURRENT, _BEHAVIOR, _CONDITIONS)}
 
 
 #: names of target values in v1's annotation (autoscaling/v1 MetricSpec), per source
@@ -160,6 +194,11 @@ _V1_CURRENTS = {
     "object": {"value": "currentValue", "averageValue": "averageValue"},
     "external": {"value": "currentValue", "averageValue": "currentAverageValue"},
 }
+#: fields of a source in v1's annotations, in the order of Go's types
+_V1_ORDER = (
+    "target", "name", "metricName", "metricSelector", "targetValue", "currentValue", "targetAverageUtilization", "targetAverageValue",
+    "currentAverageUtilization", "currentAverageValue", "selector", "averageValue", "container",
+)  # fmt: skip
 _TARGET_TYPES = (("averageUtilization", "Utilization"), ("averageValue", "AverageValue"), ("value", "Value"))
 
 
@@ -175,11 +214,14 @@ def _to_v1(metric: Object, value_field: str, names: dict[str, dict[str, str]]) -
             selector_name = "metricSelector" if source == "external" else "selector"
             if identifier.get("selector") is not None:
                 flat[selector_name] = identifier["selector"]
-        if "describedObject" in found:
-            flat["target"] = found["describedObject"]
+        if (described := found.get("describedObject")) is not None:
+            flat["target"] = {key: described[key] for key in ("kind", "name", "apiVersion") if key in described}
         values = found.get(value_field) or {}
         flat |= {names[source][key]: values[key] for key in names[source] if values.get(key) is not None}
-        result[source] = flat
+        if source == "object":
+            # no pointer in v1: written always
+            flat.setdefault(names[source]["value"], "0")
+        result[source] = {key: flat[key] for key in _V1_ORDER if key in flat}
     return result
 
 
@@ -197,6 +239,8 @@ def _to_v2(metric: Object, value_field: str, names: dict[str, dict[str, str]]) -
         if "target" in flat:
             found["describedObject"] = flat["target"]
         values = {key: flat[name] for key, name in names[source].items() if flat.get(name) is not None}
+        if source == "object" and values.get("value") == "0" and "averageValue" in values:
+            del values["value"]
         if value_field == "target":
             values["type"] = next((type_ for key, type_ in _TARGET_TYPES if key in values), "Value")
         found[value_field] = values
