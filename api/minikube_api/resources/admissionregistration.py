@@ -131,7 +131,7 @@ def _url(url: str, path: str) -> Errors:
     if not parts.netloc:
         errors.append(err.invalid(path, parts.netloc, f"host must be specified{form}"))
     if parts.username is not None:
-        errors.append(err.invalid(path, parts.username, "user information is not permitted in the URL"))
+        errors.append(err.invalid(path, parts.netloc.rpartition("@")[0], "user information is not permitted in the URL"))
     if parts.fragment:
         errors.append(err.invalid(path, parts.fragment, "fragments are not permitted in the URL"))
     if parts.query:

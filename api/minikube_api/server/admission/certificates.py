@@ -75,7 +75,7 @@ class CertificateSubjectRestriction(Plugin):
             return
         groups = _organizations(spec.get("request", ""))
         if groups is None:
-            raise forbidden(attributes, "unable to parse the certificate request")
+            raise forbidden(attributes, "failed to parse CSR: PEM block type must be CERTIFICATE REQUEST")
         if "system:masters" in groups:
             raise forbidden(
                 attributes,

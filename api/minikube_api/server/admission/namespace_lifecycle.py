@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from minikube_api.meta.errors import Forbidden, NotFound, qualified
-from minikube_api.server.admission.reading import Lister, Plugin
+from minikube_api.meta.errors import Forbidden, NotFound
+from minikube_api.server.admission.reading import Lister, Plugin, forbidden
 from minikube_api.server.contract import AdmissionAttributes, Operation
 
 _IMMORTAL = frozenset({"default", "kube-system", "kube-public"})
@@ -34,21 +34,10 @@ class NamespaceLifecycle(Plugin):
             raise NotFound.object("namespaces", namespace)
         if attributes.operation != "CREATE" or (found.get("status") or {}).get("phase") != "Terminating":
             return
-        name = name or (attributes.obj or {}).get("metadata", {}).get("name", "")
-        which = f' "{name}"' if name else ""
-        raise Forbidden(
-            f"{qualified(resource.plural, resource.group)}{which} is forbidden: unable to create new content in namespace "
-            f"{namespace} because it is being terminated",
-            details={
-                **({"name": name} if name else {}),
-                **({"group": resource.group} if resource.group else {}),
-                "kind": resource.plural,
-                "causes": [
-                    {
-                        "reason": "NamespaceTerminating",
-                        "message": f"namespace {namespace} is being terminated",
-                        "field": "metadata.namespace",
-                    }
-                ],
-            },
-        )
+        error = forbidden(attributes, f"unable to create new content in namespace {namespace} because it is being terminated")
+        cause = {
+            "reason": "NamespaceTerminating",
+            "message": f"namespace {namespace} is being terminated",
+            "field": "metadata.namespace",
+        }
+        raise Forbidden(error.message, details={**(error.details or {}), "causes": [cause]})

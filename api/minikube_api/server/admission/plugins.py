@@ -25,6 +25,7 @@ def default(server: Server) -> list[AdmissionPlugin]:
     from minikube_api.server.admission.node_restriction import NodeRestriction
     from minikube_api.server.admission.node_taints import TaintNodesByCondition
     from minikube_api.server.admission.pod_security import PodSecurity
+    from minikube_api.server.admission.pod_topology_labels import PodTopologyLabels
     from minikube_api.server.admission.priority import Priority
     from minikube_api.server.admission.quota import ResourceQuota
     from minikube_api.server.admission.runtime_class import RuntimeClass
@@ -49,6 +50,7 @@ def default(server: Server) -> list[AdmissionPlugin]:
         TaintNodesByCondition(),
         Priority(lister),
         DefaultTolerationSeconds(),
+        PodTopologyLabels(lister),
         StorageObjectInUseProtection(),
         PersistentVolumeClaimResize(lister),
         RuntimeClass(lister),

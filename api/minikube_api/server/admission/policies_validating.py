@@ -95,7 +95,7 @@ class ValidatingAdmissionPolicy(PolicyPlugin):
         try:
             resource = await self.matches(policy.spec.get("matchConstraints"), attributes, versions)
         except StatusError as error:
-            return [Denial(policy.name, "", Decision(str(error)))] if policy.fails else []
+            return [Denial(policy.name, "", Decision(f"failed to configure policy: {error}"))] if policy.fails else []
         if resource is None:
             return []
         if policy.compiled is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 from minikube_api.meta.times import Clock
+from minikube_api.server.admission import secret_references
 from minikube_api.server.admission.reading import Lister, Plugin, forbidden, is_pod
 from minikube_api.server.context import Object
 from minikube_api.server.contract import AdmissionAttributes, Operation
@@ -13,6 +14,9 @@ from minikube_api.server.metadata import generate_name
 MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 VOLUME = "kube-api-access-"
 MIRROR = "kubernetes.io/config.mirror"
+ENFORCE_MOUNTABLE = "kubernetes.io/enforce-mountable-secrets"
+#: what Go's strconv.ParseBool takes for true
+_TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 #: seconds a projected token is asked for; the seven mark it as one of these
 EXPIRATION = 3607
 #: how often the account is looked for: the controller that makes `default` may be a moment behind its namespace
@@ -21,7 +25,7 @@ ATTEMPTS = 3
 
 class ServiceAccount(Plugin):
     name = "ServiceAccount"
-    operations: frozenset[Operation] = frozenset({"CREATE"})
+    operations: frozenset[Operation] = frozenset({"CREATE", "UPDATE"})
 
     def __init__(self, lister: Lister, clock: Clock, rng: random.Random) -> None:
         self._lister = lister
@@ -30,7 +34,7 @@ class ServiceAccount(Plugin):
 
     async def admit(self, attributes: AdmissionAttributes) -> None:
         pod = attributes.obj
-        if not is_pod(attributes) or pod is None:
+        if not is_pod(attributes) or pod is None or attributes.operation != "CREATE":
             return
         if MIRROR in (pod["metadata"].get("annotations") or {}):
             self._check_mirror(attributes, pod)
@@ -47,6 +51,33 @@ class ServiceAccount(Plugin):
         if not spec.get("imagePullSecrets") and account.get("imagePullSecrets"):
             spec["imagePullSecrets"] = [dict(secret) for secret in account["imagePullSecrets"]]
 
+    async def validate(self, attributes: AdmissionAttributes) -> None:
+        """What others made of the pod after `admit`; and secrets that the account does not list, if it asks for that."""
+        pod = attributes.obj
+        if pod is None or attributes.resource.group or attributes.resource.plural != "pods":
+            return
+        kinds = secret_references.CONTAINERS
+        if attributes.operation == "UPDATE":
+            if attributes.subresource != "ephemeralcontainers":
+                return
+            kinds = secret_references.EPHEMERAL
+        elif attributes.subresource:
+            return
+        elif MIRROR in (pod["metadata"].get("annotations") or {}):
+            self._check_mirror(attributes, pod)
+            return
+        name = pod["spec"].get("serviceAccountName", "")
+        if not name:
+            if attributes.operation == "CREATE":
+                which = f"{attributes.namespace}/{pod['metadata'].get('name', '')}"
+                raise forbidden(attributes, f"no service account specified for pod {which}")
+            return
+        account = await self._account(attributes, name)
+        if (account["metadata"].get("annotations") or {}).get(ENFORCE_MOUNTABLE) not in _TRUE:
+            return
+        if why := secret_references.not_allowed(pod["spec"], account, kinds):
+            raise forbidden(attributes, why)
+
     async def _account(self, attributes: AdmissionAttributes, name: str) -> Object:
         for attempt in range(ATTEMPTS):
             if attempt:
@@ -60,9 +91,17 @@ class ServiceAccount(Plugin):
     def _check_mirror(self, attributes: AdmissionAttributes, pod: Object) -> None:
         if pod["spec"].get("serviceAccountName"):
             raise forbidden(attributes, "a mirror pod may not reference service accounts")
-        for volume in pod["spec"].get("volumes") or ():
+        for what in ("secrets", "configmaps"):
+            if secret_references.refers_to(pod["spec"], what):
+                raise forbidden(attributes, f"a mirror pod may not reference {what}")
+        volumes = pod["spec"].get("volumes") or ()
+        for volume in volumes:
             if any("serviceAccountToken" in source for source in (volume.get("projected") or {}).get("sources") or ()):
                 raise forbidden(attributes, "a mirror pod may not use ServiceAccountToken volume projections")
+        if any(volume.get("persistentVolumeClaim") for volume in volumes):
+            raise forbidden(attributes, "a mirror pod may not reference persistentvolumeclaims")
+        if pod["spec"].get("resourceClaims"):
+            raise forbidden(attributes, "a mirror pod may not reference resourceclaims")
 
 
 def mount_token(spec: Object, rng: random.Random) -> None:
