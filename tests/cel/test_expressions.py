@@ -67,7 +67,7 @@ RUNTIME = [
     pytest.param("optional.none().value()", "optional.none() dereference", id="optional"),
     pytest.param("self.l.all(v, v.q)", "no such overload", id="loop"),
     pytest.param("false || self.missing", "no such key: missing", id="undecided or"),
-    pytest.param("duration('x')", 'time: invalid duration "x"', id="duration"),
+    pytest.param("duration('' + 'x')", 'time: invalid duration "x"', id="duration"),
 ]
 
 
@@ -123,3 +123,24 @@ def test_division_and_modulus_make_the_dividend(a: int, b: int) -> None:
 )
 def test_everything_equals_itself(value: Any) -> None:
     assert run("self == self && self in [self]", self=value) is True
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("'a'.matches('(')", "ERROR: <input>:1:13: invalid matches argument\n | 'a'.matches('(')\n | ............^"),
+        ("duration('x') > duration('1s')", "ERROR: <input>:1:10: invalid duration argument"),
+        ("timestamp('x') > timestamp('2024-01-01T00:00:00Z')", "ERROR: <input>:1:11: invalid timestamp argument"),
+        ("1 in [1, 'a']", "ERROR: <input>:1:10: expected type 'int' but found 'string'"),
+        ("{'a': 1, 'b': true} == {}", "ERROR: <input>:1:15: expected type 'int' but found 'bool'"),
+    ],
+    ids=lambda text: text[:20],
+)
+def test_literals_that_no_run_could_use_are_refused(text: str, why: str) -> None:
+    with pytest.raises(CompileError) as caught:
+        compile(text, Environment({}))
+    assert str(caught.value).startswith(why)
+
+
+def test_what_is_formatted_may_be_of_any_types() -> None:
+    assert compile("'%s %d'.format(['a', 1])", Environment({})).run({}) == "a 1"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from minikube_api.cel import access, costs, macros, types
+from minikube_api.cel import access, costs, macros, types, validators
 from minikube_api.cel.costs import COST, Cost, CostExceeded
 from minikube_api.cel.functions import FUNCTIONS, Overload
 from minikube_api.cel.syntax import Node, Problem, parse, report
@@ -68,8 +68,9 @@ def compile(text: str, environment: Environment, *, estimate: bool = False) -> P
         raise CompileError(report(text, [problem])) from None
     except RecursionError:
         raise CompileError("expression recursion limit exceeded") from None
-    if compiler.problems:
-        found = sorted(compiler.problems, key=lambda problem: problem.offset)
+    found = compiler.problems or validators.problems(tree, compiler.kinds)
+    if found:
+        found = sorted(found, key=lambda problem: problem.offset)
         raise CompileError(report(text, found))
     most = None
     if estimate:

@@ -259,7 +259,12 @@ global_("type", (A,), TYPE, lambda value: TypeValue(values.type_name(value)))
 
 
 def matches(text: str, pattern: str) -> bool:
-    return expression(pattern).search(text) is not None
+    from minikube_api.meta import expressions
+
+    try:
+        return bool(expressions.tester(pattern).search(text))
+    except expressions.ExpressionProblem as problem:
+        raise EvaluationError(str(problem)) from None
 
 
 def expression(pattern: str) -> re.Pattern[str]:
@@ -267,8 +272,8 @@ def expression(pattern: str) -> re.Pattern[str]:
 
     try:
         return expressions.compiled(pattern)
-    except re.error as error:
-        raise EvaluationError(f"error parsing regexp: {error}") from None
+    except expressions.ExpressionProblem as problem:
+        raise EvaluationError(str(problem)) from None
 
 
 method("startsWith", (STRING, STRING), BOOL, str.startswith)

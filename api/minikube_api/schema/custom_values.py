@@ -141,7 +141,7 @@ def _check_string(value: str, raw: dict[str, Any], path: str, found: list[FieldE
     if (least := raw.get("minLength")) is not None and len(value) < least:
         found.append(err.invalid(shown(path), value, f"{where} should be at least {least} chars long"))
         return
-    if (pattern := raw.get("pattern")) and not expressions.compiled(pattern).search(value):
+    if (pattern := raw.get("pattern")) and not expressions.tester(pattern).search(value):
         found.append(err.invalid(shown(path), value, f"{where} should match '{pattern}'"))
 
 

@@ -5,9 +5,9 @@ Source: apiextensions-apiserver's pkg/apiserver/schema/validation.go; the Kubern
 
 from __future__ import annotations
 
-import re
 from typing import Any, Literal
 
+from minikube_api.meta import expressions
 from minikube_api.meta import field_errors as err
 from minikube_api.resources.checks import Errors
 
@@ -132,13 +132,8 @@ def _values(schema: Object, path: str, *, skip_any: bool = False, skip_first_all
 
 
 def _pattern(pattern: str, path: str) -> Errors:
-    """Go's syntax (RE2) is near enough to Python's to find what is none at all; the words are Python's."""
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        detail = f"must be a valid regular expression, but isn't: error parsing regexp: {error.msg}: `{pattern}`"
-        return [err.invalid(path, pattern, detail)]
-    return []
+    why = expressions.problem(pattern)
+    return [err.invalid(path, pattern, f"must be a valid regular expression, but isn't: {why}")] if why else []
 
 
 def _nested(schema: Object, path: str, *, skip_any: bool = False) -> Errors:
