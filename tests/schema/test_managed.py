@@ -157,11 +157,12 @@ def test_subresources_own_apart() -> None:
     ]
 
 
-def test_status_of_a_custom_resource_takes_nothing_else() -> None:
+def test_what_an_endpoint_resets_is_not_taken_through_it() -> None:
     live = {"apiVersion": "g/v1", "kind": "Gizmo", "metadata": {"name": "a"}, "spec": {"size": 1}}
     managed.on_update(None, live, writer("m", T1, GIZMO, "g/v1"))
     new = {**live, "metadata": {**live["metadata"], "labels": {"a": "b"}}, "spec": {"size": 2}, "status": {"ready": True}}
-    managed.on_update(live, new, writer("c", T2, GIZMO, "g/v1", subresource="status"))
+    reset = {"f:metadata": {}, "f:spec": {}}
+    managed.on_update(live, new, writer("c", T2, GIZMO, "g/v1", subresource="status", reset=reset))
     assert fields(new) == {
         "m/Update": {"f:spec": {".": {}, "f:size": {}}},
         "c/Update": {"f:status": {".": {}, "f:ready": {}}},

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.server.conftest import MAPS, MERGE, Api, config_map
 
@@ -82,3 +86,21 @@ async def test_what_was_there_before_the_first_apply_of_a_subresource_is_owned_t
         ("m", "Apply", "apps/v1", "status"): {"f:status": {"f:readyReplicas": {}}},
         ("before-first-apply", "Update", "apps/v1", "status"): {"f:status": {"f:replicas": {}}},
     }
+
+
+async def test_who_makes_a_signing_request_owns_nothing_of_it(api: Api) -> None:
+    path = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
+    key = ec.generate_private_key(ec.SECP256R1())
+    pem = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
+    request = base64.b64encode(pem.public_bytes(serialization.Encoding.PEM)).decode()
+    body = {
+        "metadata": {"name": "r", "labels": {"a": "b"}},
+        "spec": {"request": request, "signerName": "a.b/c", "usages": ["client auth"]},
+    }
+    made = await api.ok("POST", f"{path}?fieldManager=me", body)
+    assert owners(made) == {("me", "Update", "certificates.k8s.io/v1", ""): {"f:metadata": {"f:labels": {".": {}, "f:a": {}}}}}
+    condition = {"type": "Approved", "status": "True", "reason": "r", "message": "m"}
+    made["status"] = {"conditions": [condition], "certificate": "eA=="}
+    approved = await api.ok("PUT", f"{path}/r/approval?fieldManager=approver", made)
+    owned = owners(approved)["approver", "Update", "certificates.k8s.io/v1", "approval"]
+    assert set(owned["f:status"]) == {"f:conditions"}

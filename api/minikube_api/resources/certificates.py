@@ -36,6 +36,12 @@ def _any_name(name: str, prefix: bool) -> list[str]:
 class SigningRequestStrategy(KindStrategy):
     name_problems = staticmethod(_any_name)
     empty_status = {}
+    # nothing of a request is owned by who makes it: updates leave it as it is
+    reset_fields = {
+        "": {"f:spec": {}, "f:status": {}},
+        "status": {"f:spec": {}, "f:status": {"f:conditions": {}}},
+        "approval": {"f:spec": {}, "f:status": {"f:certificate": {}}},
+    }
 
     def defaults(self, obj: Object) -> None:
         obj.setdefault("spec", {})

@@ -30,6 +30,8 @@ class KindStrategy(Strategy):
     status_metadata = "keep"
     #: fields beside `spec_fields` that a manager never comes to own through /status, as fieldsV1 (GetResetFields)
     status_reset_fields: Mapping[str, Any] = {}
+    #: by subresource, where a manager never comes to own other fields than status ("") or `spec_fields` ("status")
+    reset_fields: Mapping[str, Mapping[str, Any]] = {}
 
     # hooks
 

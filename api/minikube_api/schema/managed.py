@@ -72,9 +72,6 @@ class Writer:
         """Of these fields those that this endpoint writes."""
         if not fields:
             return fields
-        if self.subresource == "status" and not self.schema.definition:
-            # a custom resource's /status takes nothing but the status
-            return {"f:status": fields["f:status"]} if "f:status" in fields else LEAF
         return apply_sets.recursive_difference(fields, self.reset)
 
 

@@ -14,6 +14,7 @@ from minikube_api.schema.model import Schema
 from minikube_api.server.context import Object
 
 _STATUS: dict[str, Any] = {"f:status": {}}
+_ALL_BUT_STATUS: dict[str, Any] = {"f:metadata": {}, "f:spec": {}}
 
 
 def writer(resource: Resource, manager: str, subresource: str, now: str) -> managed.Writer:
@@ -71,9 +72,14 @@ def reset_fields(resource: Resource, subresource: str) -> dict[str, Any]:
     """What the endpoint resets whatever the body says (the strategy's GetResetFields): nobody comes to own it there."""
     if "status" not in resource.subresources:
         return {}
+    strategy: Any = resource.strategy
+    if resource.custom:
+        # top-level fields of other names are not written by /status either, but count as its writer's
+        return _ALL_BUT_STATUS if subresource == "status" else _STATUS
+    if (known := strategy.reset_fields.get(subresource)) is not None:
+        return known
     if subresource == "status":
-        fields = getattr(resource.strategy, "spec_fields", ("spec",))
-        return {**{f"f:{name}": {} for name in fields}, **getattr(resource.strategy, "status_reset_fields", {})}
+        return {**{f"f:{name}": {} for name in strategy.spec_fields}, **strategy.status_reset_fields}
     return _STATUS
 
 

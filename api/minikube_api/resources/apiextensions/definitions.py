@@ -30,6 +30,7 @@ _PER_VERSION = {
 
 class DefinitionStrategy(KindStrategy):
     tracks_generation = True
+    status_reset_fields = {"f:metadata": {}}
 
     def defaults(self, obj: Object) -> None:
         spec = obj.setdefault("spec", {})

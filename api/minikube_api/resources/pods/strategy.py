@@ -16,6 +16,7 @@ from minikube_api.resources.strategies import KindStrategy, keep
 class PodStrategy(KindStrategy):
     name_problems = staticmethod(names.is_dns_subdomain)
     tracks_generation = True
+    status_reset_fields = {"f:metadata": {"f:deletionTimestamp": {}, "f:ownerReferences": {}}}
 
     def defaults(self, obj: Object) -> None:
         defaults.pod(obj)
