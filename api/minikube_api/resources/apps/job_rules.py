@@ -10,12 +10,13 @@ from typing import Any
 
 from minikube_api.meta import field_errors as err
 from minikube_api.meta.errors import FieldError
-from minikube_api.resources import checks
+from minikube_api.resources import checks, go_form
 from minikube_api.resources.apps import index_intervals
 from minikube_api.resources.checks import Errors, nonnegative_fields, one_of
 from minikube_api.resources.pods import spec
 from minikube_api.resources.pods import warnings as pod_warnings
 from minikube_api.resources.resource import Object
+from minikube_api.schema import builtin
 
 _RULES_MAX, _VALUES_MAX, _PATTERNS_MAX = 20, 255, 20
 _MANAGED_BY_MAX = 63
@@ -270,7 +271,11 @@ def template_change(new: Object, was: Object, old: Object, path: str) -> Errors:
     template, before = new.get("template") or {}, was.get("template") or {}
     if was.get("suspend") and not (old.get("status") or {}).get("active"):
         template, before = _without_directives(template), _without_directives(before)
-    return [] if template == before else [err.invalid(f"{path}.template", new.get("template"), "field is immutable")]
+    if template == before:
+        return []
+    # loaded here: the schema is large, and this is rare
+    schema = builtin.load("batch", "v1", "Job").fields["spec"].fields["template"]
+    return [err.invalid(f"{path}.template", go_form.pod_template(new.get("template") or {}, schema), "field is immutable")]
 
 
 def _without_directives(template: Object) -> Object:

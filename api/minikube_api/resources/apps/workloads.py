@@ -235,6 +235,7 @@ def rolling_update(rolling: Object, path: str, *, surge_may_be_over_100: bool) -
 
 class ReplicaSetStrategy(TemplateStrategy):
     warns_of_name = True
+    empty_status = {"replicas": 0}
 
     def defaults(self, obj: Object) -> None:
         set_default(self.prepare_template(obj), "replicas", 1)
