@@ -6,7 +6,7 @@ pod refers to is worked out when first asked, and kept with the pod's revision.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ _PREFIX = "system:node:"
 _READ = frozenset({"get", "list", "watch"})
 _WRITE = frozenset({"get", "create", "update", "patch", "delete"})
 _ALLOWED = Decision("allowed")
+#: a refusal without a reason
+NO = " "
 #: (kind, name) in the pod's namespace
 Reference = tuple[str, str]
 
@@ -87,47 +89,89 @@ class NodeAuthorizer:
             special = _SPECIAL.get((attributes.group, attributes.resource))
             if special is not None:
                 reason = await special(self, node, attributes)
-                return Decision("no opinion", reason) if reason else _ALLOWED
+                return Decision("no opinion", reason.strip()) if reason else _ALLOWED
         return _ALLOWED if any(rule.allows(attributes) for rule in node_rules()) else NO_OPINION
 
-    # what is special about a resource: each gives why not, or ""
+    # what is special about a resource: each gives why not, or ""; NO says no more than that
 
     async def _read_used(self, node: str, asked: Attributes) -> str:
-        """Secrets and ConfigMaps: read by name, when a pod of the node uses them."""
+        """Secrets and ConfigMaps: read by name, when a pod of the node uses them, or a volume of such a pod."""
         if asked.verb not in _READ:
             return "can only read resources of this type"
         if asked.subresource:
             return "cannot read subresource"
-        return self._related(node, asked, asked.resource[:-1])
+        if not asked.namespace:
+            return "can only read namespaced object of this type"
+        why = self._related(node, asked, asked.resource[:-1])
+        if why and asked.resource == "secrets" and asked.name and await self._used_by_volumes(node, asked):
+            return ""
+        return why
+
+    async def _used_by_volumes(self, node: str, asked: Attributes) -> bool:
+        wanted = (asked.namespace, asked.name)
+        return any([wanted in secrets_of_volume(volume) async for volume in self._volumes(node)])
 
     async def _get_used(self, node: str, asked: Attributes) -> str:
         if asked.resource == "persistentvolumeclaims" and asked.subresource == "status":
-            if asked.verb not in ("get", "update", "patch"):
+            if asked.verb not in ("update", "patch"):
                 return "can only get/update/patch this type"
-        elif asked.verb != "get":
-            return "can only get individual resources of this type"
-        elif asked.subresource:
-            return "cannot get subresource"
+        elif why := _only_get(asked):
+            return why
         return self._related(node, asked, asked.resource[:-1])
 
     async def _get_volume(self, node: str, asked: Attributes) -> str:
-        if asked.verb != "get" or asked.subresource:
-            return "can only get individual resources of this type"
-        claims = self._registry.get("", "v1", "persistentvolumeclaims")
-        if claims is not None:
-            for pod in self._pods.get(node, {}).values():
-                for kind, name in self._used(pod):
-                    if kind == "persistentvolumeclaim":
-                        entry = await self._storage.current(claims, pod.namespace, name)
-                        if entry is not None and entry.tree().get("spec", {}).get("volumeName") == asked.name:
-                            return ""
-        return _unrelated(node)
+        if why := _only_get(asked):
+            return why
+        found = any([volume["metadata"]["name"] == asked.name async for volume in self._volumes(node)])
+        return "" if found else _unrelated(node)
 
-    async def _token(self, node: str, asked: Attributes) -> str:
-        if asked.subresource != "token":
-            return self._related(node, asked, "serviceaccount") if asked.verb in _READ else "can only read resources of this type"
-        if asked.verb != "create":
-            return "can only create tokens for individual service accounts"
+    async def _volumes(self, node: str) -> AsyncIterator[dict[str, Any]]:
+        """The PersistentVolumes of the node's pods."""
+        claims, volumes = (self._registry.get("", "v1", plural) for plural in ("persistentvolumeclaims", "persistentvolumes"))
+        if claims is None or volumes is None:
+            return
+        for pod in self._pods.get(node, {}).values():
+            for kind, name in self._used(pod):
+                if kind == "persistentvolumeclaim":
+                    claim = await self._storage.current(claims, pod.namespace, name)
+                    bound = "" if claim is None else (claim.tree().get("spec") or {}).get("volumeName", "")
+                    volume = await self._storage.current(volumes, "", bound) if bound else None
+                    if volume is not None:
+                        yield volume.tree()
+
+    async def _get_attachment(self, node: str, asked: Attributes) -> str:
+        return _only_get(asked) or await self._of_node(node, asked)
+
+    async def _of_node(self, node: str, asked: Attributes) -> str:
+        """Objects that say in their spec which node they are for."""
+        if not asked.name:
+            return "No Object name found"
+        resource = self._registry.get(asked.group, "v1", asked.resource)
+        entry = None if resource is None else await self._storage.current(resource, "", asked.name)
+        named = entry is not None and (entry.tree().get("spec") or {}).get("nodeName") == node
+        return "" if named else _unrelated(node)
+
+    async def _slice(self, node: str, asked: Attributes) -> str:
+        if asked.subresource:
+            return "cannot authorize ResourceSlice subresources"
+        if asked.verb == "create":
+            return ""  # whose, is NodeRestriction's business
+        if asked.verb in ("get", "update", "patch", "delete"):
+            return await self._of_node(node, asked)
+        if asked.verb in ("watch", "list", "deletecollection"):
+            own = _selected(asked, "spec.nodeName") == node
+            return "" if own else "can only list/watch/deletecollection resourceslices with nodeName field selector"
+        return (
+            "only the following verbs are allowed for a ResourceSlice: get, watch, list, create, update, patch, delete, "
+            "deletecollection"
+        )
+
+    async def _service_account(self, node: str, asked: Attributes) -> str:
+        if asked.verb != "get" or asked.subresource:
+            if asked.verb != "create" or not asked.name:
+                return "can only create tokens for individual service accounts"
+            if asked.subresource != "token":
+                return "can only create token subresource of serviceaccount"
         return self._related(node, asked, "serviceaccount")
 
     async def _lease(self, node: str, asked: Attributes) -> str:
@@ -136,47 +180,43 @@ class NodeAuthorizer:
         if asked.namespace != "kube-node-lease":
             return 'can only access leases in the "kube-node-lease" system namespace'
         # the name of a lease to be created is not known before its body; NodeRestriction looks at that
-        return (
-            ""
-            if asked.verb == "create" or asked.name == node
-            else "can only access node lease with the same name as the requesting node"
-        )
+        own = asked.verb == "create" or asked.name == node
+        return "" if own else "can only access node lease with the same name as the requesting node"
 
     async def _csi_node(self, node: str, asked: Attributes) -> str:
         if asked.verb not in _WRITE:
             return "can only get, create, update, patch, or delete a CSINode"
-        return (
-            ""
-            if asked.verb == "create" or asked.name == node
-            else "can only access CSINode with the same name as the requesting node"
-        )
+        own = asked.verb == "create" or asked.name == node
+        return "" if own else "can only access CSINode with the same name as the requesting node"
 
     async def _node(self, node: str, asked: Attributes) -> str:
-        if asked.verb in ("create", "update", "patch"):
+        changing = asked.verb in ("update", "patch")
+        if asked.subresource:
+            return "" if asked.subresource == "status" and changing else NO
+        if changing or asked.verb == "create":
             return ""  # which, is NodeRestriction's business
-        if asked.verb in _READ and not asked.subresource:
-            if asked.name == node:
-                return ""
-            if asked.verb != "get" and _selected(asked, "metadata.name") == node:
-                return ""
-            return (
-                f"node '{node}' cannot read '{asked.name}', only its own Node object"
-                if asked.name
-                else ("can only list/watch/get with metadata.name field selector of its own Node object")
-            )
-        return "cannot delete nodes" if asked.verb == "delete" else "unsupported verb"
+        if asked.verb not in _READ:
+            return NO
+        if asked.name == node:
+            return ""
+        what = f"'{asked.name}'" if asked.name else "all nodes"
+        return f"node '{node}' cannot read {what}, only its own Node object"
 
     async def _pod(self, node: str, asked: Attributes) -> str:
-        if asked.verb in ("create", "update", "patch", "delete"):
+        if asked.subresource:
+            allowed = {"status": ("update", "patch"), "eviction": ("create",)}.get(asked.subresource, ())
+            return "" if asked.verb in allowed else NO
+        if asked.verb in ("create", "delete"):
             return ""
         if asked.verb in ("list", "watch"):
-            if _selected(asked, "spec.nodeName") == node:
-                return ""
-            return "can only list/watch pods with spec.nodeName field selector"
-        if asked.verb == "get":
-            found = any(pod.namespace == asked.namespace and pod.name == asked.name for pod in self._pods.get(node, {}).values())
-            return "" if found else _unrelated(node)
-        return "can only get, list, watch, create, update, patch or delete pods"
+            own = _selected(asked, "spec.nodeName") == node
+            return "" if own else "can only list/watch pods with spec.nodeName field selector"
+        if asked.verb != "get":
+            return NO
+        if not asked.name:
+            return "No Object name found"
+        found = any(pod.namespace == asked.namespace and pod.name == asked.name for pod in self._pods.get(node, {}).values())
+        return "" if found else _unrelated(node)
 
     def _related(self, node: str, asked: Attributes, kind: str) -> str:
         name = asked.name or _selected(asked, "metadata.name")
@@ -202,12 +242,35 @@ _SPECIAL = {
     ("", "persistentvolumeclaims"): NodeAuthorizer._get_used,
     ("resource.k8s.io", "resourceclaims"): NodeAuthorizer._get_used,
     ("", "persistentvolumes"): NodeAuthorizer._get_volume,
-    ("", "serviceaccounts"): NodeAuthorizer._token,
+    ("storage.k8s.io", "volumeattachments"): NodeAuthorizer._get_attachment,
+    ("resource.k8s.io", "resourceslices"): NodeAuthorizer._slice,
+    ("", "serviceaccounts"): NodeAuthorizer._service_account,
     ("coordination.k8s.io", "leases"): NodeAuthorizer._lease,
     ("storage.k8s.io", "csinodes"): NodeAuthorizer._csi_node,
     ("", "nodes"): NodeAuthorizer._node,
     ("", "pods"): NodeAuthorizer._pod,
 }
+
+
+def _only_get(asked: Attributes) -> str:
+    if asked.verb != "get":
+        return "can only get individual resources of this type"
+    return "cannot get subresource" if asked.subresource else ""
+
+
+def secrets_of_volume(volume: dict[str, Any]) -> set[tuple[str, str]]:
+    """(namespace, name) of the secrets that a PersistentVolume's plug-in needs; those without a namespace are the claim's."""
+    spec = volume.get("spec") or {}
+    own = (spec.get("claimRef") or {}).get("namespace", "")
+    found = set()
+    for source in spec.values():
+        if isinstance(source, dict):
+            for field, ref in source.items():
+                if field.endswith("ecretRef") and isinstance(ref, dict):
+                    found.add((ref.get("namespace") or own, ref.get("name", "")))
+            if source.get("secretName"):  # azureFile
+                found.add((source.get("secretNamespace") or own, source["secretName"]))
+    return found
 
 
 def _unrelated(node: str) -> str:

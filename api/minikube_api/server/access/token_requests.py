@@ -51,9 +51,9 @@ class TokenRequests:
         account = entry.tree()
         meta |= {"name": write.name, "namespace": write.namespace, "creationTimestamp": write.context.now}
         meta["uid"] = new_uid(self._writer.rng)
+        audiences = spec["audiences"] = spec.get("audiences") or list(self._tokens.audiences)
         check_expiration(spec["expirationSeconds"])
         await self._writer.admission.validate(self._writer.attributes(write, asked))
-        audiences = spec.get("audiences") or list(self._tokens.audiences)
         bound = await self._bound(spec.get("boundObjectRef"), write.namespace, write.name)
         token, expires, identity = self._tokens.issue(account, audiences, spec["expirationSeconds"], bound)
         request.audit_annotations["authentication.kubernetes.io/issued-credential-id"] = identity

@@ -56,7 +56,7 @@ def default(server: Server) -> list[AdmissionPlugin]:
         RuntimeClass(lister),
         DefaultStorageClass(lister),
         DefaultIngressClass(lister),
-        NodeRestriction(lister),
+        NodeRestriction(lister, server.authorizer),
         PodSecurity(lister),
         CertificateApproval(server.authorizer),
         CertificateSigning(server.authorizer),
