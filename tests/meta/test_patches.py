@@ -126,3 +126,11 @@ def test_json_patch_add_then_remove_gives_the_rest_back(doc: dict[str, Any], nam
     assert patches.equal(added[name], value)
     removed = patches.json_patch(added, [{"op": "remove", "path": f"/{name}"}])
     assert patches.equal(removed, {k: v for k, v in doc.items() if k != name})
+
+
+def test_copies_that_grow_without_end_are_refused() -> None:
+    doc = {"a": ["x" * 1024]}
+    doubling = [{"op": "copy", "from": "/a", "path": "/a/-"}]
+    assert len(patches.json_patch(doc, doubling * 8)["a"]) == 9
+    with pytest.raises(Invalid):
+        patches.json_patch(doc, doubling * 20)

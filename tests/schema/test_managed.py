@@ -169,6 +169,27 @@ def test_what_an_endpoint_resets_is_not_taken_through_it() -> None:
     }
 
 
+def test_an_item_that_becomes_two_of_one_key_is_owned_as_one_thing() -> None:
+    live = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a", "uid": "u"}, "spec": env({"name": "E"})}
+    managed.on_update(None, live, writer("c", T1, DEPLOYMENT, "apps/v1"))
+    twice = {**live, "spec": env({"name": "E"}, {"name": "E", "value": "2"})}
+    managed.on_update(live, twice, writer("t", T2, DEPLOYMENT, "apps/v1"))
+    assert owned_env(twice, "t") == {'k:{"name":"E"}': {}}
+    once = {**twice, "spec": env({"name": "E", "value": "2"})}
+    managed.on_update(twice, once, writer("o", T3, DEPLOYMENT, "apps/v1"))
+    assert owned_env(once, "o") == {'k:{"name":"E"}': {".": {}, "f:name": {}, "f:value": {}}}
+    assert "t/Update" not in fields(once)
+
+
+def env(*variables: dict[str, str]) -> dict[str, Any]:
+    return {"template": {"spec": {"containers": [{"name": "c", "env": list(variables)}]}}}
+
+
+def owned_env(obj: dict[str, Any], manager: str) -> Any:
+    spec = fields(obj)[f"{manager}/Update"]["f:spec"]["f:template"]["f:spec"]
+    return spec["f:containers"]['k:{"name":"c"}']["f:env"]
+
+
 # ---- the list itself
 
 

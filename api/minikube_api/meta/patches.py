@@ -10,9 +10,13 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import orjson
+
 from minikube_api.meta.errors import BadRequest, Invalid, RequestEntityTooLarge
 
 MAX_OPERATIONS = 10_000
+#: bytes of JSON that all `copy` operations of a patch may copy together (kube-apiserver's JSONPatchMaxCopyBytes)
+MAX_COPIED = 3 * 1024 * 1024
 
 _index_re = re.compile(r"[+-]?[0-9]+")
 
@@ -67,6 +71,7 @@ class _Document:
         self.root = root
         self.mine: set[int] = set()
         self.kept: list[Any] = []
+        self.copied = 0
 
     def own(self, container: Any) -> Any:
         """A container that may be modified: itself when it was copied by this patch, else a copy."""
@@ -178,6 +183,9 @@ def _apply(doc: _Document, operation: dict[str, Any]) -> None:
         case "copy":
             container, name = doc.parent(_text(operation, "from"))
             value = _get(container, name)
+            doc.copied += len(orjson.dumps(value))
+            if doc.copied > MAX_COPIED:
+                raise _DoesNotApply(f"Unable to complete the copy, the accumulated size increase of copy is {doc.copied}")
             doc.share(value)
             container, name = doc.parent(path)
             _add(container, name, value)

@@ -138,11 +138,11 @@ def _update(live: Object | None, new: Object, managed: Managed, writer: Writer, 
     changed, removed = _compared(live, new, shape)
     changed, removed = writer.tracked(changed), writer.tracked(removed)
     _take(managed, changed, removed, None, writer, live, new)
-    own = apply_sets.difference(changed, removed)
-    if not own:
+    # what is both (an item that became two of one key, or one of two) is owned
+    if not changed:
         return
     key = (writer.manager if manager is None else manager, "Update", writer.api_version, writer.subresource)
-    managed.sets[key] = apply_sets.union(own, managed.sets.get(key, LEAF))
+    managed.sets[key] = apply_sets.union(changed, managed.sets.get(key, LEAF))
     managed.versions[key] = writer.api_version
     managed.times[key] = writer.now
 
