@@ -104,3 +104,22 @@ async def test_who_makes_a_signing_request_owns_nothing_of_it(api: Api) -> None:
     approved = await api.ok("PUT", f"{path}/r/approval?fieldManager=approver", made)
     owned = owners(approved)["approver", "Update", "certificates.k8s.io/v1", "approval"]
     assert set(owned["f:status"]) == {"f:conditions"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "why"),
+    [
+        pytest.param({"replicas": 1.5}, "cannot convert float64 to int32", id="fraction"),
+        pytest.param(
+            {"template": {"spec": {"containers": [{"name": "c", "resources": {"limits": {"cpu": "one"}}}]}}},
+            "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'",
+            id="quantity",
+        ),
+    ],
+)
+async def test_what_has_the_schemas_types_but_no_go_value_fails_without_a_reason(api: Api, spec: Any, why: str) -> None:
+    await api.ok("POST", DEPLOYMENTS, deployment("d"))
+    body = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}, "spec": spec}
+    status, tree = await api("PATCH", f"{DEPLOYMENTS}/d?fieldManager=m&force=true", body, kind=APPLY)
+    assert status == 500
+    assert tree["message"] == f"failed to convert new object (/d; apps/v1, Kind=Deployment) to proper version: {why}"

@@ -29,7 +29,7 @@ from minikube_api.schema.managed_entries import (
 from minikube_api.schema.managed_pruning import Terms, Versions
 from minikube_api.schema.model import Schema
 
-__all__ = ["LAST_APPLIED", "Versions", "Writer", "empty_object", "keep_timestamps", "on_apply", "on_update"]
+__all__ = ["LAST_APPLIED", "Versions", "Writer", "described", "empty_object", "keep_timestamps", "on_apply", "on_update"]
 
 Object = dict[str, Any]
 
@@ -256,8 +256,8 @@ def _check_applied(applied: Object, writer: Writer) -> Fields:
         return named
     found = apply_merge.problems(applied, shape)
     if not found:
-        raise AssertionError(f"the two walks disagree on {_described(applied)}")
-    raise StatusError(f"failed to create typed patch object ({_described(applied)}): {_problem_text(found)}", code=500, reason="")
+        raise AssertionError(f"the two walks disagree on {described(applied)}")
+    raise StatusError(f"failed to create typed patch object ({described(applied)}): {_problem_text(found)}", code=500, reason="")
 
 
 def _problem_text(found: list[tuple[str, str]]) -> str:
@@ -265,7 +265,7 @@ def _problem_text(found: list[tuple[str, str]]) -> str:
     return texts[0] if len(texts) == 1 else "\n  ".join(["errors:", *texts])
 
 
-def _described(obj: Object) -> str:
+def described(obj: Object) -> str:
     """Namespace, name and kind as `objectGVKNN` prints them; the core group shows as an empty one."""
     group, version, kind = _kind_of(obj)
     return f"{objects.namespace(obj)}/{objects.name(obj)}; {group}/{version}, Kind={kind}"

@@ -13,7 +13,7 @@ import orjson
 from minikube_api.meta import field_errors, patches
 from minikube_api.meta.errors import BadRequest, Invalid, StatusError, UnsupportedMediaType
 from minikube_api.resources.resource import Resource, WriteContext
-from minikube_api.schema import decoding, findings, syntax, yaml_bodies
+from minikube_api.schema import decoding, findings, managed, syntax, yaml_bodies
 from minikube_api.schema.apply_merge import go_text
 from minikube_api.server import tracking
 from minikube_api.server.context import Object, Request
@@ -103,7 +103,8 @@ class Patch:
                 )
         except BadRequest as error:
             marker = f"cannot be handled as a {resource.kind}: "
-            raise self._refused(made, error.message.partition(marker)[2] or error.message) from error
+            why = error.message.partition(marker)[2] or error.message
+            raise (self._unconvertible(made, resource, why) if self.is_apply else self._refused(made, why)) from error
         if found or more:
             if options.field_validation == "Strict":
                 raise self._refused(made, findings.summary([*found, *more]))
@@ -116,6 +117,16 @@ class Patch:
         # strategic merge works on trees and shows the patch, the others work on text and show the result
         shown = go_text(self._parsed[0]) if self.type == "strategic" and self._parsed else orjson.dumps(made).decode()
         return Invalid.object("", "", "", [field_errors.invalid("patch", shown, why)])
+
+    def _unconvertible(self, made: Any, resource: Resource, why: str) -> StatusError:
+        """Apply makes objects of trees, not of text: its failures have the converter's words, and no reason."""
+        from minikube_api.schema import strategic
+
+        document = self._parsed[0] if self._parsed else {}
+        why = strategic.type_problem(made, resource.schema) or why
+        return StatusError(
+            f"failed to convert new object ({managed.described(document)}) to proper version: {why}", code=500, reason=""
+        )
 
     def new_object(self, resource: Resource, options: WriteOptions, context: WriteContext, manager: str) -> Object:
         """What apply makes of nothing."""
