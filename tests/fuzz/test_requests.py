@@ -35,7 +35,8 @@ async def answered(world: World, call: requests.Call) -> Response | None:
 
 #: What kube-apiserver itself answers with 500: errors that reach it without a status (its own words, seen in recorded answers)
 KUBERNETES_500 = re.compile(
-    r"failed to create typed (patch|live) object|failed to convert new object|failed to (create|prepare|update) managed|(resourceVersion: Invalid value: .*: )?strconv.ParseUint"
+    r"failed to create typed (patch|live) object|failed to convert new object"
+    r"|failed to (create|prepare|update) managed|(resourceVersion: Invalid value: .*: )?strconv.ParseUint"
     r"|resourceVersion should not be set|\[?target\.(name|kind): "
     # strategic merge: what interpretStrategicMergePatchError does not know stays a plain error
     r"|expected a (\[\]interface|map)"

@@ -338,7 +338,7 @@ def type_problem(value: Any, schema: Schema) -> str:
             return f"cannot convert {_KINDS[type(value)]} to string"
         case "boolean" if not isinstance(value, bool):
             return f"cannot convert {_KINDS[type(value)]} to bool"
-        case "integer" if isinstance(value, bool | str | dict | list):
+        case "integer" if isinstance(value, bool | str | dict | list) or value != int(value):
             return f"cannot convert {_KINDS[type(value)]} to {schema.format or 'int64'}"
     return ""
 
