@@ -197,3 +197,69 @@ def test_network_policies_warn_of_each_ambiguous_block(kind):
     assert errors == []
     warned = found.strategy.warnings(WriteContext(user="u", now=NOW), body, None)
     assert [text.split(":")[0] for text in warned] == [f"{RULE}.from[0].ipBlock.cidr", f"{RULE}.from[0].ipBlock.except[0]"]
+
+
+def webhook(**hook: Any) -> Body:
+    config = {"url": "https://a.b"}
+    whole = {"name": "a.b.c", "clientConfig": config, "sideEffects": "None", "admissionReviewVersions": ["v1"], **hook}
+    return named("w", webhooks=[whole])
+
+
+FORM = "; desired format: https://host[/path]"
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        pytest.param("https://a.b:8443/x", [], id="fine"),
+        pytest.param("https://[::1]:8443/x", [], id="fine-6"),
+        pytest.param("https://u:p@a.b/x", ['Invalid value: "u:p": user information is not permitted in the URL'], id="user"),
+        pytest.param("https://u@/x", [
+            f'Invalid value: "": host must be specified{FORM}', 'Invalid value: "u": user information is not permitted in the URL',
+        ], id="no-host"),
+        pytest.param("https://a:x/", [
+            f'Required value: url must be a valid URL: parse "https://a:x/": invalid port ":x" after host{FORM}'], id="port"),
+    ],
+)  # fmt: skip
+def test_a_webhooks_url_is_checked(kind, url, expected):
+    _, errors = kind("validatingwebhookconfigurations", "admissionregistration.k8s.io").create(webhook(clientConfig={"url": url}))
+    assert texts(errors) == [f"webhooks[0].clientConfig.url: {text}" for text in expected]
+
+
+@pytest.mark.parametrize(
+    ("name", "refused"),
+    [
+        pytest.param("replicas", False, id="fine"),
+        pytest.param("in", True, id="operator"),
+        pytest.param("namespace", True, id="reserved"),
+        pytest.param("größe", True, id="not-ascii"),
+    ],
+)
+def test_variables_of_a_policy_are_cel_identifiers(kind, name, refused):
+    rules = [{"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"]}]
+    spec = {
+        "matchConstraints": {"resourceRules": rules},
+        "validations": [{"expression": "true"}],
+        "variables": [{"name": name, "expression": "1"}],
+    }
+    _, errors = kind("validatingadmissionpolicies", "admissionregistration.k8s.io").create(named("p", spec=spec))
+    assert texts(errors) == [f'spec.variables[0].name: Invalid value: "{name}": name is not a valid CEL identifier'] * refused
+
+
+@pytest.mark.parametrize(
+    ("plural", "body", "expected"),
+    [
+        pytest.param(
+            "resourceclaims",
+            named("c", spec={"devices": {"requests": [{"name": "a", "firstAvailable": [{"name": "x", "deviceClassName": "c"}] * 2}]}}),
+            ['spec.devices.requests[0].firstAvailable[1]: Duplicate value: "x"'], id="subrequests",
+        ),
+        pytest.param(
+            "deviceclasses", named("c", spec={"extendedResourceName": "kubernetes.io/x"}),
+            ['spec.extendedResourceName: Invalid value: "kubernetes.io/x": must be a valid extended resource name'], id="extended-resource",
+        ),
+        pytest.param("deviceclasses", named("c", spec={"extendedResourceName": "example.com/gpu"}), [], id="good-extended-resource"),
+    ],
+)  # fmt: skip
+def test_device_requests_are_checked(kind, plural, body, expected):
+    assert texts(kind(plural, "resource.k8s.io").create(body)[1]) == expected

@@ -5,8 +5,8 @@ CEL expressions are compiled by the server's CEL engine, not here: these are the
 
 from __future__ import annotations
 
+import re
 from typing import Any
-from urllib.parse import urlsplit
 
 from minikube_api.meta import field_errors as err
 from minikube_api.meta import names
@@ -14,6 +14,7 @@ from minikube_api.resources import admission_expressions, checks
 from minikube_api.resources.checks import Errors, one_of
 from minikube_api.resources.resource import Object, WriteContext
 from minikube_api.resources.strategies import KindStrategy, set_default
+from minikube_api.resources.webhook_clients import client_config
 
 _OPERATIONS = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
 _SCOPES = ("*", "Cluster", "Namespaced")
@@ -113,51 +114,6 @@ def _qualified_domain(name: str, path: str) -> Errors:
         return [err.invalid(path, name, ",".join(problems))]
     detail = "should be a domain with at least three segments separated by dots"
     return [err.invalid(path, name, detail)] if name.count(".") < 2 else []
-
-
-def client_config(config: Object, path: str) -> Errors:
-    url, service = config.get("url"), config.get("service")
-    if (url is None) == (service is None):
-        return [err.required(path, "exactly one of url or service is required")]
-    return _url(url, f"{path}.url") if url is not None else webhook_service(service or {}, f"{path}.service")
-
-
-def _url(url: str, path: str) -> Errors:
-    form = "; desired format: https://host[/path]"
-    errors: Errors = []
-    parts = urlsplit(url)
-    if parts.scheme != "https":
-        errors.append(err.invalid(path, parts.scheme, f"'https' is the only allowed URL scheme{form}"))
-    if not parts.netloc:
-        errors.append(err.invalid(path, parts.netloc, f"host must be specified{form}"))
-    if parts.username is not None:
-        errors.append(err.invalid(path, parts.netloc.rpartition("@")[0], "user information is not permitted in the URL"))
-    if parts.fragment:
-        errors.append(err.invalid(path, parts.fragment, "fragments are not permitted in the URL"))
-    if parts.query:
-        errors.append(err.invalid(path, parts.query, "query parameters are not permitted in the URL"))
-    return errors
-
-
-def webhook_service(service: Object, path: str) -> Errors:
-    errors = [err.required(f"{path}.{f}", f"service {f} is required") for f in ("name", "namespace") if not service.get(f)]
-    port = service.get("port")
-    if port is not None and not 1 <= port <= 65535:
-        errors.append(err.invalid(f"{path}.port", port, f"port is not valid: {names.inclusive_range_message(1, 65535)}"))
-    where = service.get("path")
-    at = f"{path}.path"
-    if where in (None, "", "/"):
-        return errors
-    if where == "//":
-        return [*errors, err.invalid(at, where, "segment[0] may not be empty")]
-    if not where.startswith("/"):
-        errors.append(err.invalid(at, where, "must start with a '/'"))
-    for i, step in enumerate(where[1:].removesuffix("/").split("/")):
-        if not step:
-            errors.append(err.invalid(at, where, f"segment[{i}] may not be empty"))
-            continue
-        errors += [err.invalid(at, where, f"segment[{i}]: {m}") for m in names.dns1123_subdomain(step)]
-    return errors
 
 
 def rule_problems(rule: Object, path: str) -> Errors:
@@ -323,13 +279,20 @@ def _param_kind(kind: Object, path: str) -> Errors:
     return errors
 
 
+_cel_name_re = re.compile(r"[_a-zA-Z][_a-zA-Z0-9]*")
+_CEL_RESERVED = frozenset(
+    ["true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop", "package",
+     "namespace", "return", "var", "void", "while"]
+)  # fmt: skip
+
+
 def _variables(listed: Any, path: str) -> Errors:
     errors: Errors = []
     for i, one in enumerate(listed):
         at, name = f"{path}[{i}]", one.get("name") or ""
         if not name:
             errors.append(err.required(f"{at}.name", "name is not specified"))
-        elif not name.isidentifier():
+        elif not _cel_name_re.fullmatch(name) or name in _CEL_RESERVED:
             errors.append(err.invalid(f"{at}.name", name, "name is not a valid CEL identifier"))
         elif any(other.get("name") == name for other in listed[:i]):
             errors.append(err.duplicate(f"{at}.name", name))

@@ -17,6 +17,7 @@ from minikube_api.resources.resource import Object, WriteContext
 from minikube_api.resources.strategies import KindStrategy, keep
 
 _MODES = ("All", "ExactCount")
+_LISTED_MAX, _SUBREQUESTS_MAX, _CONDITIONS_MAX = 32, 8, 8
 _semver_re = re.compile(
     r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?"
 )
@@ -73,7 +74,11 @@ def _toleration_defaults(one: Object) -> None:
 def claim_spec(spec: Object, path: str) -> Errors:
     devices = spec.get("devices") or {}
     at = f"{path}.devices"
-    errors: Errors = []
+    errors: Errors = [
+        err.too_many(f"{at}.{field}", len(devices[field]), _LISTED_MAX)
+        for field in ("requests", "constraints", "config")
+        if len(devices.get(field) or ()) > _LISTED_MAX
+    ]
     known: set[str] = set()
     seen: set[str] = set()
     for i, request in enumerate(devices.get("requests") or ()):
@@ -129,12 +134,23 @@ def _request(request: Object, path: str) -> Errors:
         errors.append(err.invalid(path, _go(request, "Requests"), detail))
     elif exactly is None and not available:
         errors.append(err.required(path, "exactly one of `exactly` or `firstAvailable` is required"))
-    if exactly is not None:
+    elif exactly is not None:
         errors += _exact(exactly, f"{path}.exactly")
-    for i, one in enumerate(available or ()):
-        at = f"{path}.firstAvailable[{i}]"
-        errors += checks.required_name(one.get("name"), f"{at}.name", names.dns1123_label)
+    else:
+        errors += _first_available(available or (), f"{path}.firstAvailable")
+    return errors
+
+
+def _first_available(listed: Any, path: str) -> Errors:
+    errors: Errors = [err.too_many(path, len(listed), _SUBREQUESTS_MAX)] if len(listed) > _SUBREQUESTS_MAX else []
+    seen: set[str] = set()
+    for i, one in enumerate(listed):
+        at, name = f"{path}[{i}]", one.get("name") or ""
+        errors += checks.required_name(name, f"{at}.name", names.dns1123_label)
         errors += _exact(one, at)
+        if name and name in seen:
+            errors.append(err.duplicate(at, name))
+        seen.add(name)
     return errors
 
 
@@ -223,6 +239,13 @@ class ClaimStrategy(KindStrategy):
         for i, one in enumerate(reserved):
             at = f"status.reservedFor[{i}]"
             errors += [err.required(f"{at}.{f}") for f in ("resource", "name", "uid") if not one.get(f)]
+            if any(other.get("uid") == one.get("uid") for other in reserved[:i]):
+                errors.append(err.duplicate(at, one.get("uid") or ""))
+        for i, device in enumerate(status.get("devices") or ()):
+            conditions, at = device.get("conditions") or (), f"status.devices[{i}].conditions"
+            if len(conditions) > _CONDITIONS_MAX:
+                errors.append(err.too_many(at, len(conditions), _CONDITIONS_MAX))
+            errors += checks.conditions(conditions, at)
         if (
             obj["metadata"].get("deletionTimestamp")
             and reserved != (was.get("reservedFor") or [])
@@ -291,7 +314,17 @@ class DeviceClassStrategy(KindStrategy):
         errors = selectors(spec.get("selectors") or (), "spec.selectors")
         for i, config in enumerate(spec.get("config") or ()):
             errors += _opaque(config, f"spec.config[{i}]")
+        name = spec.get("extendedResourceName")
+        if name is not None and not _is_extended_resource(name):
+            errors.append(err.invalid("spec.extendedResourceName", name, "must be a valid extended resource name"))
         return errors
+
+
+def _is_extended_resource(name: str) -> bool:
+    """IsExtendedResourceName: a qualified name of a domain that is not Kubernetes', also as the name of a quota."""
+    if "/" not in name or "kubernetes.io/" in name or name.startswith("requests."):
+        return False
+    return not names.qualified_name(f"requests.{name}")
 
 
 _PLACES = ("nodeName", "nodeSelector", "allNodes", "perDeviceNodeSelection")

@@ -11,7 +11,7 @@ from typing import Any
 
 from minikube_api.meta import field_errors as err
 from minikube_api.meta import names
-from minikube_api.resources import admissionregistration
+from minikube_api.resources import webhook_clients
 from minikube_api.resources.apiextensions import field_paths
 from minikube_api.resources.checks import Errors
 
@@ -48,7 +48,7 @@ def conversion_problems(conversion: Object, path: str, *, any_review: bool = Fal
 def _webhook(config: Object | None, path: str, any_bundle: bool) -> Errors:
     if config is None:
         return [err.required(path, "required when strategy is set to Webhook")]
-    errors = admissionregistration.client_config(config, path)
+    errors = webhook_clients.client_config(config, path)
     bundle = config.get("caBundle")
     if bundle and not any_bundle and not holds_certificates(bundle):
         why = "unable to load root certificates: data does not contain any valid RSA or ECDSA certificates"
