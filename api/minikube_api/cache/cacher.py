@@ -302,6 +302,7 @@ class Cacher:
     async def rendered(self, entries: Sequence[Entry], rendering: Rendering) -> Sequence[bytes]:
         """The entries in a rendering, in order; gives the loop turns."""
         memo = self.feed.rendered
+        await memo.render_many(entries, rendering)
         bodies = []
         for count, entry in enumerate(entries):
             body = memo.get(entry, rendering)

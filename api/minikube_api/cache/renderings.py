@@ -6,7 +6,7 @@ rendering key) under a cap in bytes, so a thousand equal watchers cost one rende
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
 from inspect import isawaitable
 from typing import Protocol
@@ -26,7 +26,7 @@ class Rendering:
 
     `render` None is the stored form itself. `first` renders the first event of a watch differently (a Table's
     columnDefinitions go out once). `key` must tell renderings apart within one kind. `frame` makes an event of its type and its object's
-    bytes; None is a line of JSON.
+    bytes; None is a line of JSON. `render_many`: the same for a list's items together, where each by itself costs a call.
     """
 
     key: Hashable
@@ -34,6 +34,7 @@ class Rendering:
     render: Callable[[Entry], bytes | Awaitable[bytes]] | None = None
     first: Callable[[Entry], bytes | Awaitable[bytes]] | None = None
     frame: Callable[[str, bytes], bytes] | None = None
+    render_many: Callable[[Sequence[Entry]], Awaitable[Sequence[bytes]]] | None = None
 
 
 class RenderedBytes:
@@ -67,6 +68,14 @@ class RenderedBytes:
         body = await made if isawaitable(made) else made
         self._keep((entry.key, entry.revision, rendering.key), body)
         return body
+
+    async def render_many(self, entries: Sequence[Entry], rendering: Rendering) -> None:
+        """Keep the renderings of all that are not there yet; what finds no room is rendered again by itself."""
+        missing = [entry for entry in entries if self.get(entry, rendering) is None]
+        if not missing or rendering.render_many is None:
+            return
+        for entry, body in zip(missing, await rendering.render_many(missing), strict=True):
+            self._keep((entry.key, entry.revision, rendering.key), body)
 
     def _keep(self, key: tuple[Hashable, ...], body: bytes) -> None:
         self.misses += 1

@@ -57,6 +57,10 @@ class Storage:
             found: dict[str, str] = {}
             for version in sharing:
                 obj = tree if version.from_storage is None else version.from_storage(tree)
+                if not isinstance(obj, dict):
+                    # a webhook converts: selection can't wait for it, and takes the fields of what is stored
+                    obj.close()
+                    obj = tree
                 found |= version.selectable_fields(obj)
             return found
 

@@ -304,7 +304,14 @@ def json_rendering(resource: Resource, view: View, include: str) -> Rendering:
     async def version(entry: Entry) -> bytes:
         return ordered(await tree_of(resource, entry))
 
-    return Rendering(key=key, bookmark=bookmark, render=version)
+    convert_many = getattr(resource, "from_storage_many", None)
+    if convert_many is None:
+        return Rendering(key=key, bookmark=bookmark, render=version)
+
+    async def versions(entries: Sequence[Entry], convert: Any = convert_many) -> list[bytes]:
+        return [ordered(tree) for tree in await convert([entry.tree() for entry in entries])]
+
+    return Rendering(key=key, bookmark=bookmark, render=version, render_many=versions)
 
 
 def encoded(status: int, body: bytes, view: View) -> Answer:

@@ -304,7 +304,7 @@ class Writer:
         assert old is not None
         assert current is not None
         self.as_kept(resource, obj)
-        if tracking.changes_nothing(old, obj):
+        if tracking.changes_nothing(old, obj) and _of_storage_version(resource, current.body):
             return with_revision(old, current.revision), current.revision
         if finished(resource, obj):
             if not write.options.dry_run:
@@ -559,3 +559,11 @@ def finished(resource: Resource, obj: Object) -> bool:
 
 def too_busy() -> TooManyRequests:
     return TooManyRequests("the object is changed too often; try again", retry_after_seconds=1)
+
+
+def _of_storage_version(resource: Resource, body: bytes) -> bool:
+    """Whether stored bytes are of the version that is stored now: an update that changes nothing migrates what is of an older one."""
+    if not resource.custom:
+        return True
+    group, version = resource.storage_version
+    return body.startswith(b'{"apiVersion":"%b/%b"' % (group.encode(), version.encode()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -38,6 +38,8 @@ class CustomResource(Resource):
     """A served version of a custom resource. `custom` tells the server's other rooms that objects are unstructured."""
 
     root: Structural
+    #: stored trees to this version's, in one request of a webhook; None when each is converted by itself
+    from_storage_many: Callable[[Sequence[Object]], Awaitable[list[Object]]] | None = None
 
     @cached_property
     def compiled(self) -> Schema:
@@ -89,7 +91,9 @@ def _resource(
 
     served = [v for v in spec["versions"] if v.get("served")]
     as_stored = name == storage["name"] and definition["metadata"].get("generation") == 1 and len(served) == 1
-    reading = None if as_stored else _reader(stored_root, api_version, root, convert)
+    written = {f"{group}/{known}": known_root for known, known_root in roots.items()}
+    reading = None if as_stored else _reader(written, stored_root, api_version, root, convert)
+    reading_many = None if as_stored else _reader_of_many(written, stored_root, api_version, root, convert)
     writing = None if as_stored else _converter(f"{group}/{storage['name']}", stored_root, convert)
     resource = CustomResource(
         group=group,
@@ -123,6 +127,7 @@ def _resource(
         storage_version=(group, storage["name"]),
         to_storage=writing,
         from_storage=reading,
+        from_storage_many=reading_many,
         load_schema=load_schema,
         root=root,
         terminating=bool(definition["metadata"].get("deletionTimestamp")),
@@ -139,12 +144,15 @@ def _label_message(own: list[str]) -> str:
     return f'"{{}}" is not a known field selector: only {listed}'
 
 
-def _reader(stored_root: Structural, api_version: str, root: Structural, convert: Converter) -> Converter:
-    """What a read does: prune and default by the stored version's schema, convert, prune by the version asked for."""
+def _reader(
+    written: dict[str, Structural], stored_root: Structural, api_version: str, root: Structural, convert: Converter
+) -> Converter:
+    """What a read does: prune and default by the version it was written in, convert, prune by the version asked for."""
 
     def read(tree: Object) -> Any:
-        custom_pruning.prune(tree, stored_root)
-        custom_pruning.fill(tree, stored_root)
+        own = written.get(tree["apiVersion"], stored_root)
+        custom_pruning.prune(tree, own)
+        custom_pruning.fill(tree, own)
         if tree["apiVersion"] == api_version:
             return tree
         converted = convert(tree, api_version)
@@ -160,6 +168,26 @@ def _reader(stored_root: Structural, api_version: str, root: Structural, convert
         return finish()
 
     return read  # type: ignore[return-value]
+
+
+def _reader_of_many(
+    written: dict[str, Structural], stored_root: Structural, api_version: str, root: Structural, convert: Converter
+) -> Callable[[Sequence[Object]], Awaitable[list[Object]]] | None:
+    many = getattr(convert, "many", None)
+    if many is None:
+        return None
+
+    async def read(trees: Sequence[Object]) -> list[Object]:
+        for tree in trees:
+            own = written.get(tree["apiVersion"], stored_root)
+            custom_pruning.prune(tree, own)
+            custom_pruning.fill(tree, own)
+        made: list[Object] = await many(trees, api_version)
+        for tree in made:
+            custom_pruning.prune(tree, root)
+        return made
+
+    return read
 
 
 def _converter(stored_as: str, stored_root: Structural, convert: Converter) -> Any:
@@ -278,11 +306,16 @@ def _columns(given: list[Object] | None) -> tuple[tuple[Column, ...], Callable[[
     finders: list[tuple[jsonpaths.Path, str]] = []
     for column in listed:
         where = column["jsonPath"]
+        try:
+            find = jsonpaths.parse(where)
+        except jsonpaths.PathProblem:
+            # as the real one: what stands before a path that can't be read is shown
+            break
         text: Any = column.get("description") or f"Custom resource definition column (in JSONPath format): {where}"
         if not given:
             text = lambda: _meta_text("creationTimestamp")  # noqa: E731
         columns.append(Column(column["name"], column["type"], column.get("format") or "", column.get("priority") or 0, text))
-        finders.append((jsonpaths.parse(where), column["type"]))
+        finders.append((find, column["type"]))
 
     def cells(obj: Object, now: float) -> list[Any]:
         row: list[Any] = [obj["metadata"].get("name", "")]
@@ -307,6 +340,8 @@ def cell(kind: str, value: Any, now: float) -> Any:
     if kind == "date":
         if not isinstance(value, str):
             return None
+        if value in ("", "null"):
+            return "<unknown>"
         try:
             return durations.human(now - times.parse(value))
         except ValueError:
