@@ -50,7 +50,7 @@ def definition(hooks: Webhooks, *, storage: str = "v1", reviews: tuple[str, ...]
     client = {"url": f"https://127.0.0.1:{hooks.port}/convert", "caBundle": hooks.bundle}
     webhook = {"clientConfig": client, "conversionReviewVersions": list(reviews)}
     names = {"plural": "things", "kind": "Thing"}
-    spec = {"group": GROUP, "scope": "Namespaced", "names": names, "versions": versions}
+    spec: dict[str, Any] = {"group": GROUP, "scope": "Namespaced", "names": names, "versions": versions}
     spec["conversion"] = {"strategy": "Webhook", "webhook": webhook}
     head = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition"}
     return {**head, "metadata": {"name": f"things.{GROUP}"}, "spec": spec}
@@ -167,25 +167,53 @@ NAMED = f"conversion webhook for {GROUP}/v1, Kind=Thing"
     [
         pytest.param(lambda r: answered(r, result={"status": "Failure", "message": "no way"}), "failed: no way", id="refused"),
         pytest.param(lambda r: answered(r), "failed: response.result.status was '', not 'Success'", id="without a result"),
-        pytest.param(lambda r: answered({"uid": "x"}, result={"status": "Success"}), 'failed: expected response.uid="{uid}", got "x"', id="of another request"),
+        pytest.param(
+            lambda r: answered({"uid": "x"}, result={"status": "Success"}),
+            'failed: expected response.uid="{uid}", got "x"',
+            id="of another request",
+        ),
         pytest.param(
             lambda r: {"raw": b'{"apiVersion":"v1","kind":"Pod"}'},
-            "failed: expected webhook response of apiextensions.k8s.io/v1, Kind=ConversionReview, got v1, Kind=Pod", id="no review",
+            "failed: expected webhook response of apiextensions.k8s.io/v1, Kind=ConversionReview, got v1, Kind=Pod",
+            id="no review",
         ),
         pytest.param(
             lambda r: {"raw": b'{"apiVersion":"apiextensions.k8s.io/v1","kind":"ConversionReview"}'},
-            "failed: no response provided", id="empty",
+            "failed: no response provided",
+            id="empty",
         ),
-        pytest.param(lambda r: {"raw": b"oops", "code": 500}, 'failed: an error on the server ("oops") has prevented the request from succeeding', id="an error"),
-        pytest.param(lambda r: answered(r, convertedObjects=[], result={"status": "Success"}), "returned 0 objects, expected 1", id="nothing"),
-        pytest.param(one(apiVersion=f"{GROUP}/v3"), f"returned invalid object at index 0: invalid groupVersion (expected {GROUP}/v2, received {GROUP}/v3)", id="version"),
-        pytest.param(one(kind="Other"), "returned invalid object at index 0: invalid kind (expected Thing, received Other)", id="kind"),
+        pytest.param(
+            lambda r: {"raw": b"oops", "code": 500},
+            'failed: an error on the server ("oops") has prevented the request from succeeding',
+            id="an error",
+        ),
+        pytest.param(
+            lambda r: answered(r, convertedObjects=[], result={"status": "Success"}),
+            "returned 0 objects, expected 1",
+            id="nothing",
+        ),
+        pytest.param(
+            one(apiVersion=f"{GROUP}/v3"),
+            f"returned invalid object at index 0: invalid groupVersion (expected {GROUP}/v2, received {GROUP}/v3)",
+            id="version",
+        ),
+        pytest.param(
+            one(kind="Other"), "returned invalid object at index 0: invalid kind (expected Thing, received Other)", id="kind"
+        ),
         pytest.param(changed_meta(name="b"), "returned invalid object: must have the same name: a != b", id="name"),
         pytest.param(changed_meta(uid="u"), "returned invalid object: must have the same UID: {own} != u", id="uid"),
-        pytest.param(changed_meta(labels=["a"]), "returned invalid metadata: invalid metadata.labels of type []interface {} in converted object", id="labels"),
-        pytest.param(changed_meta(labels={"a": 1}), "returned invalid metadata: metadata.labels[a] must be a string, but is int64 in converted object", id="label value"),
+        pytest.param(
+            changed_meta(labels=["a"]),
+            "returned invalid metadata: invalid metadata.labels of type []interface {} in converted object",
+            id="labels",
+        ),
+        pytest.param(
+            changed_meta(labels={"a": 1}),
+            "returned invalid metadata: metadata.labels[a] must be a string, but is int64 in converted object",
+            id="label value",
+        ),
     ],
-)  # fmt: skip
+)
 async def test_what_a_webhook_gets_wrong_is_told(
     api: Api, hooks: Webhooks, react: Callable[[dict[str, Any]], dict[str, Any]], message: str
 ) -> None:
@@ -209,7 +237,5 @@ async def test_a_watch_goes_through_conversion(api: Api, hooks: Webhooks) -> Non
     cacher = api.server.storage.cacher(resource)
     async with asyncio.timeout(5), cacher.watch(WatchRequest(), views.rendering(resource, View(), "")) as events:
         await api.ok("POST", V1, thing(host="h", port="1"))
-        async for event in events:
-            seen = orjson.loads(event)
-            break
+        seen = orjson.loads(await anext(aiter(events)))
     assert (seen["type"], seen["object"]["apiVersion"], seen["object"]["spec"]["address"]) == ("ADDED", f"{GROUP}/v2", "h:1")
