@@ -193,7 +193,19 @@ def _certificate_problem(data: bytes) -> str:
             return f"only CERTIFICATE PEM blocks are allowed, found {err.quote(kind)}"
         if ":" in body.split("\n", 1)[0]:
             return "no PEM block headers are permitted"
+        if not _is_certificate(body):
+            return "x509: malformed certificate"
     return ""
+
+
+def _is_certificate(body: str) -> bool:
+    from cryptography import x509
+
+    try:
+        x509.load_der_x509_certificate(base64.b64decode(body))
+    except ValueError:
+        return False
+    return True
 
 
 def _conditions(conditions: Any) -> Errors:
