@@ -387,3 +387,22 @@ def test_a_name_that_is_no_host_name_is_warned_of(kind, plural, group, body, war
     start = "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is recommended: ["
     assert [text.startswith(start) for text in found.strategy.warnings(context, made, None)] == [True] * warned
     assert found.strategy.warnings(context, made, made) == []
+
+
+def test_a_new_stateful_set_is_checked_with_the_volumes_of_its_claims(kind):
+    sets = kind("statefulsets", "apps")
+    mounts = [{"name": "data", "mountPath": "/data"}]
+    template = deployment()["spec"]["template"]
+    container = {**template["spec"]["containers"][0], "volumeMounts": mounts}
+    template["spec"] = {**template["spec"], "containers": [container]}
+    claim = {
+        "metadata": {"name": "data"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    }
+    made, errors = sets.create(deployment(serviceName="s", template=template, volumeClaimTemplates=[claim]))
+    assert errors == []
+    missing = 'spec.template.spec.containers[0].volumeMounts[0].name: Not found: "data"'
+    assert texts(sets.create(deployment(serviceName="s", template=template))[1]) == [missing]
+    # an update leaves the template's pod alone, as an old set may have been made before the rule
+    old = {**made, "spec": {key: value for key, value in made["spec"].items() if key != "volumeClaimTemplates"}}
+    assert sets.update({**old, "spec": {**old["spec"], "replicas": 3}}, old)[1] == []

@@ -16,6 +16,7 @@ from minikube_api.resources.apps.workloads import (
 )
 from minikube_api.resources.checks import Errors, nonnegative, nonnegative_fields, one_of
 from minikube_api.resources.core import claims
+from minikube_api.resources.pods import spec
 from minikube_api.resources.resource import Object, WriteContext
 from minikube_api.resources.strategies import set_default
 
@@ -65,7 +66,7 @@ class StatefulSetStrategy(TemplateStrategy):
         errors += nonnegative_fields(tree, "spec", "replicas", "minReadySeconds", "revisionHistoryLimit")
         if tree.get("ordinals") is not None:
             errors += nonnegative(tree["ordinals"].get("start") or 0, "spec.ordinals.start")
-        # the pod spec is left to the pods: its mounts name volumes that the claim templates will make
+        # the pod is checked when the set is new, with the volumes that the claim templates will make
         errors += selector_and_template(tree, "statefulset", invalid="", whole_spec=False)
         if selects(tree.get("selector"), {}) is None:
             errors += always_restarted(tree.get("template") or {}, "spec.template")
@@ -80,8 +81,11 @@ class StatefulSetStrategy(TemplateStrategy):
         super().prepare_update(ctx, obj, old)
 
     def validate_new(self, ctx: WriteContext, obj: Object) -> Errors:
-        service = (obj.get("spec") or {}).get("serviceName")
-        return checks.named(service, "spec.serviceName", names.dns1123_label) if service else []
+        tree = obj.get("spec") or {}
+        service = tree.get("serviceName")
+        errors = checks.named(service, "spec.serviceName", names.dns1123_label) if service else []
+        # what an old set has is not held against it
+        return errors + ([] if selects(tree.get("selector"), {}) is None else _pod_spec(tree))
 
     def validate_change(self, ctx: WriteContext, obj: Object, old: Object) -> Errors:
         free = (
@@ -102,6 +106,16 @@ class StatefulSetStrategy(TemplateStrategy):
         fields = ("replicas", "readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas", "observedGeneration")
         errors = nonnegative_fields(status, "status", *fields, "collisionCount") + collisions(status, old)
         return errors + counts(status, "readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas")
+
+
+def _pod_spec(tree: Object) -> Errors:
+    """The template's pod, with the volumes that the claim templates will make."""
+    pod = (tree.get("template") or {}).get("spec") or {}
+    volumes = list(pod.get("volumes") or ())
+    known = {volume.get("name") for volume in volumes}
+    claimed = [name for claim in tree.get("volumeClaimTemplates") or () if (name := (claim.get("metadata") or {}).get("name"))]
+    volumes += [{"name": name, "persistentVolumeClaim": {"claimName": name}} for name in claimed if name not in known]
+    return spec.pod_spec({**pod, "volumes": volumes}, "spec.template.spec", is_pod=False)
 
 
 def _drop_max_unavailable(obj: Object, old: Object | None) -> None:
