@@ -263,3 +263,22 @@ def test_variables_of_a_policy_are_cel_identifiers(kind, name, refused):
 )  # fmt: skip
 def test_device_requests_are_checked(kind, plural, body, expected):
     assert texts(kind(plural, "resource.k8s.io").create(body)[1]) == expected
+
+
+def endpoint_slice(**endpoint: Any) -> Body:
+    return named("e", addressType="IPv4", ports=[], endpoints=[{"addresses": ["10.0.0.1"], **endpoint}])
+
+
+@pytest.mark.parametrize(
+    ("hints", "expected"),
+    [
+        pytest.param({"forZones": [{"name": "a"}], "forNodes": [{"name": "n"}]}, [], id="fine"),
+        pytest.param({"forZones": [{"name": "a"}] * 2}, ['forZones[1].name: Duplicate value: "a"'], id="twice"),
+        pytest.param(
+            {"forZones": [{"name": str(i)} for i in range(9)]}, ["forZones: Too many: 9: must have at most 8 items"], id="many"
+        ),
+    ],
+)
+def test_hints_of_endpoints_are_checked(kind, hints, expected):
+    _, errors = kind("endpointslices", "discovery.k8s.io").create(endpoint_slice(hints=hints))
+    assert texts(errors) == [f"endpoints[0].hints.{text}" for text in expected]

@@ -11,7 +11,7 @@ from minikube_api.resources import checks
 from minikube_api.resources.addresses import ip_warnings
 from minikube_api.resources.checks import Errors, one_of
 from minikube_api.resources.core.services import special_ip
-from minikube_api.resources.objectmeta import label_problems
+from minikube_api.resources.objectmeta import label_problems, label_value_problems
 from minikube_api.resources.resource import Object, WriteContext
 from minikube_api.resources.strategies import KindStrategy
 
@@ -66,7 +66,7 @@ def _port(port: Object, name_required: bool, path: str) -> Errors:
 
 
 _ADDRESS_TYPES = ("FQDN", "IPv4", "IPv6")
-MAX_ENDPOINTS, MAX_ADDRESSES, MAX_PORTS, MAX_TOPOLOGY_LABELS = 1000, 100, 20000, 16
+MAX_ENDPOINTS, MAX_ADDRESSES, MAX_PORTS, MAX_TOPOLOGY_LABELS, MAX_HINTS = 1000, 100, 20000, 16, 8
 
 
 class EndpointSliceStrategy(KindStrategy):
@@ -139,13 +139,21 @@ def _endpoint(endpoint: Object, kind: str | None, path: str) -> Errors:
         errors.append(err.too_many(f"{path}.deprecatedTopology", len(topology), MAX_TOPOLOGY_LABELS))
     if endpoint.get("hostname") is not None:
         errors += checks.named(endpoint["hostname"], f"{path}.hostname", names.dns1123_label)
-    hints = endpoint.get("hints") or {}
-    zones = [zone.get("name") for zone in hints.get("forZones") or ()]
-    for i, zone in enumerate(zones):
-        at = f"{path}.hints.forZones[{i}].name"
-        errors += checks.label_name(zone or "", at) if zone not in zones[:i] else [err.duplicate(at, zone)]
-    if len(zones) > 8:
-        errors.append(err.too_many(f"{path}.hints", len(zones), 8))
+    return errors + _hints(endpoint.get("hints") or {}, f"{path}.hints")
+
+
+def _hints(hints: Object, path: str) -> Errors:
+    listed = {field: [one.get("name") or "" for one in hints.get(field) or ()] for field in ("forZones", "forNodes")}
+    for field, found in listed.items():
+        if len(found) > MAX_HINTS:
+            return [err.too_many(f"{path}.{field}", len(found), MAX_HINTS)]
+    errors: Errors = []
+    for field, problems in (("forZones", label_value_problems), ("forNodes", names.dns1123_subdomain)):
+        for i, name in enumerate(listed[field]):
+            at = f"{path}.{field}[{i}].name"
+            if name in listed[field][:i]:
+                errors.append(err.duplicate(at, name))
+            errors += checks.named(name, at, problems)
     return errors
 
 
