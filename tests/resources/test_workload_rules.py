@@ -406,3 +406,21 @@ def test_a_new_stateful_set_is_checked_with_the_volumes_of_its_claims(kind):
     # an update leaves the template's pod alone, as an old set may have been made before the rule
     old = {**made, "spec": {key: value for key, value in made["spec"].items() if key != "volumeClaimTemplates"}}
     assert sets.update({**old, "spec": {**old["spec"], "replicas": 3}}, old)[1] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "warned"),
+    [
+        pytest.param({"replicas": 2}, True, id="spec"),
+        pytest.param({}, False, id="labels-alone"),
+    ],
+)
+def test_a_template_is_warned_of_again_when_the_spec_changes(kind, change, warned):
+    found = kind("deployments", "apps")
+    template = deployment()["spec"]["template"]
+    template["spec"] = {**template["spec"], "nodeSelector": {"beta.kubernetes.io/os": "linux"}}
+    old, _ = found.create(deployment(template=template))
+    new = {**old, "spec": {**old["spec"], **change}, "metadata": {**old["metadata"], "labels": {"a": "b"}}}
+    new, _ = found.update(new, old)
+    texts_of = found.strategy.warnings(WriteContext(user="u", now=START), new, old)
+    assert [text.split(":")[0] for text in texts_of] == ["spec.template.spec.nodeSelector[beta.kubernetes.io/os]"] * warned

@@ -5,7 +5,7 @@ from __future__ import annotations
 from minikube_api.meta import field_errors as err
 from minikube_api.resources import checks, objectmeta
 from minikube_api.resources.apps import cron_schedules, job_rules
-from minikube_api.resources.apps.workloads import name_warnings
+from minikube_api.resources.apps.workloads import name_warnings, spec_changed
 from minikube_api.resources.checks import Errors, nonnegative, nonnegative_fields, one_of
 from minikube_api.resources.pods import defaults
 from minikube_api.resources.resource import Object, WriteContext
@@ -77,7 +77,8 @@ class CronJobStrategy(KindStrategy):
         if ctx.subresource == "status":
             return []
         found = name_warnings(obj) if old is None else []
-        found += job_rules.warnings(_job(obj), None if old is None else _job(old), "spec.jobTemplate.spec")
+        if old is None or spec_changed(obj, old):
+            found += job_rules.warnings(_job(obj), "spec.jobTemplate.spec")
         if old is not None and "TZ" in ((obj.get("spec") or {}).get("schedule") or ""):
             found.append("cannot use TZ or CRON_TZ in spec.schedule, use timeZone instead")
         return found

@@ -37,7 +37,7 @@ def failure_policy_defaults(tree: Object) -> None:
                 pattern["status"] = "True"
 
 
-def warnings(tree: Object, old: Object | None, path: str) -> list[str]:
+def warnings(tree: Object, path: str) -> list[str]:
     found = []
     completions, parallelism = tree.get("completions") or 0, tree.get("parallelism") or 0
     if tree.get("completionMode") == "Indexed" and completions > _MANY_COMPLETIONS and parallelism > _MANY_LIMIT:
@@ -45,8 +45,7 @@ def warnings(tree: Object, old: Object | None, path: str) -> list[str]:
             "In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than 10^4, Kubernetes might "
             "not be able to track completedIndexes when a big number of indexes fail"
         )
-    template, before = tree.get("template") or {}, None if old is None else old.get("template") or {}
-    return found + pod_warnings.pod_template(template, before, f"{path}.template")
+    return found + pod_warnings.pod_template(tree.get("template") or {}, None, f"{path}.template")
 
 
 def job_spec(tree: Object, path: str) -> Errors:

@@ -6,7 +6,14 @@ from minikube_api.meta import field_errors as err
 from minikube_api.meta import names
 from minikube_api.resources import checks
 from minikube_api.resources.apps import job_rules, job_status
-from minikube_api.resources.apps.workloads import MISMATCH, TemplateStrategy, name_warnings, selector_unchanged, selects
+from minikube_api.resources.apps.workloads import (
+    MISMATCH,
+    TemplateStrategy,
+    name_warnings,
+    selector_unchanged,
+    selects,
+    spec_changed,
+)
 from minikube_api.resources.checks import Errors
 from minikube_api.resources.resource import Object, WriteContext
 from minikube_api.resources.strategies import set_default
@@ -73,8 +80,10 @@ class JobStrategy(TemplateStrategy):
     def warnings(self, ctx: WriteContext, obj: Object, old: Object | None) -> list[str]:
         if ctx.subresource == "status":
             return []
+        if old is not None and not spec_changed(obj, old):
+            return []
         found = name_warnings(obj) if old is None else []
-        return found + job_rules.warnings(obj.get("spec") or {}, None if old is None else old.get("spec") or {}, "spec")
+        return found + job_rules.warnings(obj.get("spec") or {}, "spec")
 
 
 def _generate_selector(obj: Object) -> None:

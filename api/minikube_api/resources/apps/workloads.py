@@ -50,6 +50,11 @@ def selects(selector: Object | None, labels: dict[str, str] | None) -> bool | No
         return None
 
 
+def spec_changed(obj: Object, old: Object) -> bool:
+    """What warnings of an update go by: a template that is warned of is so again with each change of the spec round it."""
+    return obj["metadata"].get("generation") != old["metadata"].get("generation")
+
+
 def name_warnings(obj: Object) -> list[str]:
     """A workload's name that is no DNS label: what its pods are called after it is no host name."""
     messages = names.dns1123_label(obj["metadata"].get("name") or "")
@@ -95,8 +100,10 @@ class TemplateStrategy(KindStrategy):
     def warnings(self, ctx: WriteContext, obj: Object, old: Object | None) -> list[str]:
         if ctx.subresource == "status":
             return []
+        if old is not None and not spec_changed(obj, old):
+            return []
         found = name_warnings(obj) if self.warns_of_name and old is None else []
-        return found + warnings.pod_template(template_of(obj), None if old is None else template_of(old), "spec.template")
+        return found + warnings.pod_template(template_of(obj), None, "spec.template")
 
     def prepare_template(self, obj: Object) -> Object:
         obj_spec = obj.setdefault("spec", {})
