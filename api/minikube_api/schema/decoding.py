@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import orjson
 
-from minikube_api.meta import quantities, times
+from minikube_api.meta import go_times, quantities, times
 from minikube_api.meta.errors import BadRequest
 from minikube_api.schema import builtin, findings, protobuf, syntax, yaml_bodies
 from minikube_api.schema.model import Schema
@@ -357,10 +357,9 @@ def _time(value: Any, unknown: list[Any]) -> Any:
         raise _Odd
     if len(value) == 20 and value[19] == "Z" and _second.match(value):
         return value
-    try:
-        return times.normalize(value)
-    except ValueError:
-        raise _Odd from None
+    if go_times.problem(value):
+        raise _Odd
+    return times.normalize(value)
 
 
 def _micro_time(value: Any, unknown: list[Any]) -> Any:
@@ -368,10 +367,9 @@ def _micro_time(value: Any, unknown: list[Any]) -> Any:
         raise _Odd
     if len(value) == 27 and value[26] == "Z" and value[19] == "." and value[20:26].isdigit() and _second.match(value):
         return value
-    try:
-        return times.format_micro(times.parse(value))
-    except ValueError:
-        raise _Odd from None
+    if go_times.problem(value, go_times.MICROS):
+        raise _Odd
+    return times.format_micro(times.parse(value))
 
 
 def _bytes(value: Any, unknown: list[Any]) -> Any:

@@ -10,7 +10,7 @@ import base64
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from minikube_api.meta import quantities, times
+from minikube_api.meta import go_times, quantities
 from minikube_api.schema.model import Schema
 from minikube_api.schema.syntax import Pairs
 
@@ -92,7 +92,7 @@ def check_scalar(value: Any, schema: Schema, struct: str, fields: str) -> None:
     elif kind in ("time", "microtime"):
         if not isinstance(value, str):
             raise _wrong(value, "string", struct, fields)
-        check_time(value)
+        check_time(value, go_times.MICROS if kind == "microtime" else go_times.SECONDS)
     elif kind == "bytes":
         if not isinstance(value, str):
             raise _wrong(value, go_type(schema), struct, fields)
@@ -121,14 +121,9 @@ def check_quantity(value: Any) -> None:
         raise WrongValue(str(error)) from None
 
 
-def check_time(value: str) -> None:
-    try:
-        times.parse(value)
-    except ValueError as error:
-        message = str(error)
-        if not message.startswith("parsing time"):
-            message = f'parsing time "{value}": {message}'
-        raise WrongValue(message) from None
+def check_time(value: str, layout: str) -> None:
+    if problem := go_times.problem(value, layout):
+        raise WrongValue(problem)
 
 
 def check_base64(value: str) -> bytes:
