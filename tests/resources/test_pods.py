@@ -135,7 +135,9 @@ def test_the_qos_class(listed, qos):
         pytest.param(
             container(securityContext={"privileged": True, "allowPrivilegeEscalation": False}),
             [
-                "spec.containers[0].securityContext.allowPrivilegeEscalation: Invalid value: false: cannot set "
+                'spec.containers[0].securityContext: Invalid value: {"Capabilities":null,"Privileged":true,"SELinuxOptions":null,'
+                '"WindowsOptions":null,"RunAsUser":null,"RunAsGroup":null,"RunAsNonRoot":null,"ReadOnlyRootFilesystem":null,'
+                '"AllowPrivilegeEscalation":false,"ProcMount":null,"SeccompProfile":null,"AppArmorProfile":null}: cannot set '
                 "`allowPrivilegeEscalation` to false and `privileged` to true"
             ],
             id="privileged-without-escalation",

@@ -25,6 +25,10 @@ _HTTP_HEADER = r"[-A-Za-z0-9]+"
 _HTTP_PATH = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+"
 _PORT_CHARSET = r"[-a-z0-9]+"
 
+_UNDERSCORED_LABEL = r"_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
+_UNDERSCORED = rf"{_UNDERSCORED_LABEL}(\.{_UNDERSCORED_LABEL})*"
+
+_underscored_re = re.compile(_UNDERSCORED)
 _label_re = re.compile(_LABEL)
 _subdomain_re = re.compile(_SUBDOMAIN)
 _dns1035_re = re.compile(_DNS1035)
@@ -100,6 +104,15 @@ def dns1123_subdomain(value: str) -> Messages:
     messages = _length(value, SUBDOMAIN_MAX)
     if not _subdomain_re.fullmatch(value):
         messages.append(regex_message(_SUBDOMAIN_MESSAGE, _SUBDOMAIN, "example.com"))
+    return messages
+
+
+def dns1123_subdomain_with_underscores(value: str) -> Messages:
+    """Search domains of resolvers, that may have `_` as SRV records do."""
+    messages = _length(value, SUBDOMAIN_MAX)
+    if not _underscored_re.fullmatch(value):
+        text = _SUBDOMAIN_MESSAGE.replace("'-' or '.'", "'-', '_' or '.'")
+        messages.append(regex_message(text, _UNDERSCORED, "example.com"))
     return messages
 
 

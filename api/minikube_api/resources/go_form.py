@@ -7,6 +7,8 @@ Types of apimachinery (ObjectMeta, LabelSelector) keep their tags. Source: pkg/a
 
 from __future__ import annotations
 
+import difflib
+import json
 import re
 from typing import Any
 
@@ -67,21 +69,28 @@ _FIELDS: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 
+#: lines around a change in `difference`
+_CONTEXT = 3
+
 _ZEROS: dict[str, Any] = {"string": "", "integer": 0, "number": 0, "boolean": False, "quantity": "0", "int-or-string": 0}
 
 
 def pod_template(template: Object, schema: Schema) -> Object:
     """A PodTemplateSpec: its metadata is embedded, so that its fields come first and keep their tags."""
-    meta, spec = template.get("metadata") or {}, template.get("spec") or {}
+    meta = template.get("metadata") or {}
     shown: Object = {name: meta[name] for name in ("name", "namespace") if meta.get(name)}
     shown |= {name: shown_labels(meta[name]) for name in ("labels", "annotations") if meta.get(name)}
     if meta.get("finalizers"):
         shown["finalizers"] = meta["finalizers"]
+    return {**shown, "Spec": pod_spec(template.get("spec") or {}, schema.fields["spec"])}
+
+
+def pod_spec(spec: Object, schema: Schema) -> Object:
     host = {name: spec[name] for name in _HOST if name in spec}
     moved = {key: value for key, value in spec.items() if key not in _HOST}
     if host or spec.get("securityContext") is not None:
         moved["securityContext"] = {**(spec.get("securityContext") or {}), **host}
-    return {**shown, "Spec": _struct(moved, schema.fields["spec"])}
+    return struct(moved, schema)
 
 
 def go_name(name: str) -> str:
@@ -94,7 +103,7 @@ def go_name(name: str) -> str:
     return name[:1].upper() + name[1:]
 
 
-def _struct(tree: Object, schema: Schema) -> Object:
+def struct(tree: Object, schema: Schema) -> Object:
     names = _FIELDS.get(schema.name) or tuple(schema.fields)
     return {go_name(name): _field(tree.get(name), name, schema) for name in names}
 
@@ -111,7 +120,7 @@ def _field(value: Any, name: str, parent: Schema) -> Any:
 
 
 def _zero(schema: Schema) -> Any:
-    return _struct({}, schema) if schema.type == "object" else _ZEROS.get(schema.type)
+    return struct({}, schema) if schema.type == "object" else _ZEROS.get(schema.type)
 
 
 def _value(value: Any, schema: Schema) -> Any:
@@ -120,7 +129,15 @@ def _value(value: Any, schema: Schema) -> Any:
     if ".apimachinery.pkg.apis.meta." in schema.definition:
         return value
     if schema.type == "object":
-        return _struct(value, schema)
+        return struct(value, schema)
     if schema.type == "array" and schema.items is not None:
         return [_value(item, schema.items) for item in value]
     return dict(sorted(value.items())) if schema.type == "map" else value
+
+
+def difference(old: Any, new: Any) -> str:
+    """Two printed structs as a unified diff of their JSON (apimachinery's util/diff)."""
+    before, after = (json.dumps(tree, indent=2, ensure_ascii=False).splitlines(keepends=True) for tree in (old, new))
+    for lines in (before, after):
+        lines[-1] += "\n"
+    return "".join(list(difflib.unified_diff(before, after, n=_CONTEXT))[2:])

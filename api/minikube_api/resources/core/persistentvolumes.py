@@ -21,6 +21,12 @@ _NOT_SOURCES = frozenset({
     "capacity", "accessModes", "claimRef", "persistentVolumeReclaimPolicy", "storageClassName", "mountOptions", "volumeMode",
     "nodeAffinity", "volumeAttributesClassName",
 })  # fmt: skip
+#: the order in which sources are looked at: the first is checked, the others are refused
+_ORDER = (
+    "hostPath", "gcePersistentDisk", "awsElasticBlockStore", "glusterfs", "flocker", "nfs", "rbd", "quobyte", "cephfs", "iscsi",
+    "cinder", "fc", "flexVolume", "azureFile", "vsphereVolume", "photonPersistentDisk", "portworxVolume", "azureDisk", "scaleIO",
+    "local", "storageos", "csi",
+)  # fmt: skip
 _GONE = {
     "cephfs": "deprecated in v1.28, non-functional in v1.31+", "photonPersistentDisk": "deprecated in v1.11, non-functional in v1.16+",
     "scaleIO": "deprecated in v1.16, non-functional in v1.22+", "storageos": "deprecated in v1.22, non-functional in v1.25+",
@@ -202,7 +208,7 @@ def _capacity(capacity: Object, path: str) -> Errors:
 
 
 def _volume_source(tree: Object, path: str) -> Errors:
-    given = [key for key, value in tree.items() if key not in _NOT_SOURCES and value is not None]
+    given = [kind for kind in _ORDER if tree.get(kind) is not None]
     if not given:
         return [err.required(path, "must specify a volume type")]
     errors: Errors = [err.forbidden(f"{path}.{key}", "may not specify more than 1 volume type") for key in given[1:]]
@@ -238,53 +244,6 @@ def _csi(tree: Object, path: str) -> Errors:
     return errors
 
 
-_PARTITION = names.inclusive_range_message(1, 255)
-_LUN = names.inclusive_range_message(0, 255)
-
-
-def _disk(required: str) -> Callable[[Object, str], Errors]:
-    def check(tree: Object, path: str) -> Errors:
-        errors: Errors = [] if tree.get(required) else [err.required(f"{path}.{required}")]
-        partition = tree.get("partition") or 0
-        return errors + ([] if 0 <= partition <= 255 else [err.invalid(f"{path}.partition", partition, _PARTITION)])
-
-    return check
-
-
-def _iscsi(tree: Object, path: str) -> Errors:
-    errors: Errors = [] if tree.get("targetPortal") else [err.required(f"{path}.targetPortal")]
-    iqn, lun = tree.get("iqn") or "", tree.get("lun") or 0
-    if not iqn:
-        errors.append(err.required(f"{path}.iqn"))
-    elif not iqn.startswith(("iqn", "eui", "naa")):
-        errors.append(err.invalid(f"{path}.iqn", iqn, "must be valid format starting with iqn, eui, or naa"))
-    if not 0 <= lun <= 255:
-        errors.append(err.invalid(f"{path}.lun", lun, _LUN))
-    secret = tree.get("secretRef")
-    if secret is None and (tree.get("chapAuthDiscovery") or tree.get("chapAuthSession")):
-        errors.append(err.required(f"{path}.secretRef"))
-    if secret is not None and not secret.get("name"):
-        errors.append(err.required(f"{path}.secretRef.name"))
-    return errors
-
-
-def _fibre_channel(tree: Object, path: str) -> Errors:
-    targets, ids = tree.get("targetWWNs") or [], tree.get("wwids") or []
-    errors: Errors = []
-    if not targets and not ids:
-        errors.append(err.required(f"{path}.targetWWNs", "must specify either targetWWNs or wwids, but not both"))
-    if targets and ids:
-        errors.append(err.invalid(f"{path}.targetWWNs", targets, "targetWWNs and wwids can not be specified simultaneously"))
-    lun = tree.get("lun")
-    if not targets:
-        return errors
-    if lun is None:
-        errors.append(err.required(f"{path}.lun", "lun is required if targetWWNs is specified"))
-    elif not 0 <= lun <= 255:
-        errors.append(err.invalid(f"{path}.lun", lun, _LUN))
-    return errors
-
-
 def _azure_file(tree: Object, path: str) -> Errors:
     errors: Errors = [err.required(f"{path}.{field}") for field in ("secretName", "shareName") if not tree.get(field)]
     if tree.get("secretNamespace") == "":
@@ -293,6 +252,7 @@ def _azure_file(tree: Object, path: str) -> Errors:
 
 
 _CHECKS: dict[str, Callable[[Any, str], Errors]] = {
-    "local": _local, "csi": _csi, "iscsi": _iscsi, "fc": _fibre_channel, "azureFile": _azure_file,
-    "gcePersistentDisk": _disk("pdName"), "awsElasticBlockStore": _disk("volumeID"),
-}  # fmt: skip
+    "local": _local,
+    "csi": _csi,
+    "azureFile": _azure_file,
+}

@@ -8,7 +8,7 @@ from typing import Any
 from minikube_api.meta import field_errors as err
 from minikube_api.meta import names
 from minikube_api.resources.checks import Errors, named, one_of, port, required_name
-from minikube_api.resources.pods import environment, handlers, resources, security, volumes
+from minikube_api.resources.pods import environment, handlers, resources, security, volume_files
 
 Object = dict[str, Any]
 
@@ -16,6 +16,8 @@ PROTOCOLS = ("SCTP", "TCP", "UDP")
 _TERMINATION = ("File", "FallbackToLogsOnError")
 _PULL = ("Always", "IfNotPresent", "Never")
 _RESTART = ("Always", "Never", "OnFailure")
+#: KEP-5307
+MAX_RESTART_RULES, MAX_EXIT_CODES = 20, 255
 _INIT_ONLY = ("lifecycle", "livenessProbe", "readinessProbe", "startupProbe")
 _NOT_EPHEMERAL = (
     "ports",
@@ -42,6 +44,8 @@ class PodScope:
     restart_policy: str = ""
     #: a Pod, not a template
     is_pod: bool = True
+    #: the containers share the user namespace of the host
+    host_users: bool = True
 
 
 def containers(listed: list[Object] | None, scope: PodScope, path: str) -> Errors:
@@ -67,6 +71,8 @@ def _restart(one: Object, path: str) -> Errors:
     if one.get("restartPolicy") is None:
         return [err.required(f"{path}.restartPolicy", "must specify restartPolicy when restart rules are used")] if rules else []
     errors = one_of(one["restartPolicy"], f"{path}.restartPolicy", _RESTART)
+    if len(rules) > MAX_RESTART_RULES:
+        errors.append(err.too_long(f"{path}.restartPolicyRules", "", MAX_RESTART_RULES))
     for i, rule in enumerate(rules):
         at = f"{path}.restartPolicyRules[{i}]"
         errors += one_of(rule.get("action"), f"{at}.action", ("Restart", "RestartAllContainers"))
@@ -74,6 +80,8 @@ def _restart(one: Object, path: str) -> Errors:
             errors.append(err.required(f"{at}.exitCodes", "must be specified"))
         else:
             errors += one_of(rule["exitCodes"].get("operator"), f"{at}.exitCodes.operator", ("In", "NotIn"))
+            if len(rule["exitCodes"].get("values") or ()) > MAX_EXIT_CODES:
+                errors.append(err.too_long(f"{at}.exitCodes.values", "", MAX_EXIT_CODES))
     return errors
 
 
@@ -88,13 +96,18 @@ def init_containers(listed: list[Object], regular: list[Object] | None, scope: P
         if name and name in seen:
             errors.append(err.duplicate(f"{at}.name", name))
         seen.add(name)
-        errors += host_port_conflicts([one], path, i)
+        # one runs after the other, so that each is looked at alone: as the first
+        errors += host_port_conflicts([one], path)
         if one.get("restartPolicy") == "Always":
             errors += handlers.probes(one, scope.grace, at)
         else:
             errors += [err.forbidden(f"{at}.{field}", _NO_INIT) for field in _INIT_ONLY if one.get(field) is not None]
             if one.get("resizePolicy"):
-                errors.append(err.invalid(f"{at}.resizePolicy", one["resizePolicy"], "must not be set for init containers"))
+                shown = [
+                    {"ResourceName": p.get("resourceName") or "", "RestartPolicy": p.get("restartPolicy") or ""}
+                    for p in one["resizePolicy"]
+                ]
+                errors.append(err.invalid(f"{at}.resizePolicy", shown, "must not be set for init containers"))
     return errors
 
 
@@ -138,7 +151,7 @@ def _common(one: Object, scope: PodScope, path: str) -> Errors:
     if one.get("ports"):
         errors += ports(one["ports"], f"{path}.ports")
     if one.get("env"):
-        errors += environment.variables(one["env"], f"{path}.env")
+        errors += environment.variables(one["env"], f"{path}.env", scope.volumes)
     if one.get("envFrom"):
         errors += environment.env_from(one["envFrom"], f"{path}.envFrom")
     if one.get("volumeMounts"):
@@ -153,7 +166,7 @@ def _common(one: Object, scope: PodScope, path: str) -> Errors:
     if one.get("resizePolicy"):
         errors += _resize_policy(one["resizePolicy"], scope.restart_policy, f"{path}.resizePolicy")
     if one.get("securityContext"):
-        errors += security.container(one["securityContext"], f"{path}.securityContext")
+        errors += security.container(one["securityContext"], f"{path}.securityContext", host_users=scope.host_users)
     return errors
 
 
@@ -180,7 +193,7 @@ def ports(listed: list[Object], path: str) -> Errors:
     return errors
 
 
-def host_port_conflicts(listed: list[Object], path: str, first: int = 0) -> Errors:
+def host_port_conflicts(listed: list[Object], path: str) -> Errors:
     errors: Errors = []
     seen: set[str] = set()
     for i, one in enumerate(listed):
@@ -188,7 +201,7 @@ def host_port_conflicts(listed: list[Object], path: str, first: int = 0) -> Erro
             if given.get("hostPort"):
                 key = f"{given.get('protocol', '')}/{given.get('hostIP', '')}/{given['hostPort']}"
                 if key in seen:
-                    errors.append(err.duplicate(f"{path}[{i + first}].ports[{j}].hostPort", key))
+                    errors.append(err.duplicate(f"{path}[{i}].ports[{j}].hostPort", key))
                 seen.add(key)
     return errors
 
@@ -204,11 +217,11 @@ def _resize_policy(listed: list[Object], restart_policy: str, path: str) -> Erro
         if name in seen:
             errors.append(err.duplicate(f"{path}[{i}]", name))
         seen.add(name)
-        errors += one_of(name, path, ("cpu", "memory"))
+        errors += one_of(name, path, ("cpu", "memory")) if name else [err.required(path)]
         wanted = policy.get("restartPolicy")
         errors += one_of(wanted, path, _RESIZE) if wanted else [err.required(path)]
-        if restart_policy == "Never" and wanted and wanted != "NotRequired":
-            errors.append(err.invalid(path, wanted, "must be 'NotRequired' when `restartPolicy` is 'Never'"))
+        if restart_policy == "Never" and wanted != "NotRequired":
+            errors.append(err.invalid(path, wanted or "", "must be 'NotRequired' when `restartPolicy` is 'Never'"))
     return errors
 
 
@@ -238,28 +251,29 @@ def _mounts(one: Object, scope: PodScope, path: str) -> Errors:
         if where in device_paths:
             errors.append(err.invalid(f"{at}.mountPath", where, "must not already exist as a path in volumeDevices"))
         if len(mount) > 2:
-            errors += _mount_options(mount, one, at)
+            errors += _mount_options(mount, one, at, path)
     return errors
 
 
-def _mount_options(mount: Object, one: Object, at: str) -> Errors:
+def _mount_options(mount: Object, one: Object, at: str, path: str) -> Errors:
+    """Most of these findings are told at the list: `volumeMounts.subPath`."""
     errors: Errors = []
     if mount.get("subPath"):
-        errors += volumes.descending_path(mount["subPath"], f"{at}.subPath")
+        errors += volume_files.descending_path(mount["subPath"], f"{path}.subPath")
     if mount.get("subPathExpr"):
         if mount.get("subPath"):
             detail = "subPathExpr and subPath are mutually exclusive"
             errors.append(err.invalid(f"{at}.subPathExpr", mount["subPathExpr"], detail))
-        errors += volumes.descending_path(mount["subPathExpr"], f"{at}.subPathExpr")
+        errors += volume_files.descending_path(mount["subPathExpr"], f"{path}.subPathExpr")
     propagation = mount.get("mountPropagation")
     if propagation is not None:
-        errors += one_of(propagation, f"{at}.mountPropagation", _PROPAGATION)
+        errors += one_of(propagation, f"{path}.mountPropagation", _PROPAGATION)
         if propagation == "Bidirectional" and not (one.get("securityContext") or {}).get("privileged"):
             detail = "Bidirectional mount propagation is available only to privileged containers"
-            errors.append(err.forbidden(f"{at}.mountPropagation", detail))
+            errors.append(err.forbidden(f"{path}.mountPropagation", detail))
     recursive = mount.get("recursiveReadOnly")
     if recursive is not None:
-        where = f"{at}.recursiveReadOnly"
+        where = f"{path}.recursiveReadOnly"
         if recursive not in ("Disabled", "Enabled", "IfPossible"):
             errors.append(err.not_supported(where, recursive, ("Disabled", "Enabled", "IfPossible")))
         elif recursive != "Disabled":
@@ -293,7 +307,7 @@ def _devices(one: Object, scope: PodScope, path: str) -> Errors:
             errors.append(err.required(f"{at}.devicePath"))
         if where in paths_seen:
             errors.append(err.invalid(f"{at}.devicePath", where, "must be unique"))
-        if where and not volumes.no_backsteps(where):
+        if where and not volume_files.no_backsteps(where):
             errors.append(err.invalid(f"{at}.devicePath", where, "can not contain backsteps ('..')"))
         else:
             paths_seen.add(where)

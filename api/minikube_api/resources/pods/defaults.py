@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
-from minikube_api.meta import quantities
+from minikube_api.meta import pod_resources, quantities
 
 Object = dict[str, Any]
 
@@ -114,13 +115,25 @@ def container(one: Object) -> None:
                 _http_get(handler)
 
 
+_HOST = (
+    r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?"
+)
+_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+#: a reference to an image as distribution/reference reads it
+_image_re = re.compile(
+    rf"(?:{_HOST}/)?{_PART}(?:/{_PART})*(?::(?P<tag>[\w][\w.-]{{0,127}}))?"
+    r"(?P<digest>@[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,})?",
+    re.ASCII,
+)
+
+
 def pull_policy(image: str) -> str:
-    """Always for `latest`, also when neither tag nor digest is given."""
-    if "@" in image or not image:
+    """Always for `latest`, also when neither tag nor digest is given; never for what is no reference."""
+    found = _image_re.fullmatch(image)
+    if found is None:
         return "IfNotPresent"
-    name = image.rpartition("/")[2]
-    _, colon, tag = name.partition(":")
-    return "Always" if not colon or tag == "latest" else "IfNotPresent"
+    tag = found["tag"] or ("" if found["digest"] else "latest")
+    return "Always" if tag == "latest" else "IfNotPresent"
 
 
 _PROBE = (("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3))
@@ -220,13 +233,12 @@ def _pod_requests(spec: Object) -> None:
     if not limits:
         return
     requests = dict(resources.get("requests") or {})
-    sums: dict[str, quantities.Quantity] = {}
-    for one in spec.get("containers") or ():
-        for name, value in ((one.get("resources") or {}).get("requests") or {}).items():
-            sums[name] = sums.get(name, quantities.ZERO) + quantities.of(value)
+    sums = pod_resources.pod_total({key: value for key, value in spec.items() if key != "overhead"}, "requests")
+    for name, value in sums.items():
+        if name in ("cpu", "memory"):
+            requests.setdefault(name, str(value))
     for name, value in limits.items():
-        if name not in requests:
-            requests[name] = str(sums[name]) if name in sums and name in ("cpu", "memory") else value
+        requests.setdefault(name, value)
     resources["requests"] = requests
 
 

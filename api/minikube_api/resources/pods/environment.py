@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from minikube_api.meta import field_errors as err
 from minikube_api.meta import names, quantities
 from minikube_api.resources.checks import Errors, named, required_name
 from minikube_api.resources.objectmeta import qualified_problems
+from minikube_api.resources.pods import volume_files
 
 Object = dict[str, Any]
 
@@ -26,10 +28,11 @@ _RESOURCES = (
 )  # fmt: skip
 _HUGE = ("limits.hugepages-", "requests.hugepages-")
 _SIZES = ("1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei")
+MAX_FILE_KEY = 128
 _ONE_SOURCE = "may not have more than one field specified at a time"
 
 
-def variables(listed: list[Object], path: str) -> Errors:
+def variables(listed: list[Object], path: str, volumes: Mapping[str, Object]) -> Errors:
     errors: Errors = []
     for i, variable in enumerate(listed):
         name = variable.get("name")
@@ -38,11 +41,11 @@ def variables(listed: list[Object], path: str) -> Errors:
         elif not name.isidentifier():
             errors += named(name, f"{path}[{i}].name", names.env_var_name)
         if variable.get("valueFrom") is not None:
-            errors += _value_from(variable, f"{path}[{i}].valueFrom")
+            errors += _value_from(variable, f"{path}[{i}].valueFrom", volumes)
     return errors
 
 
-def _value_from(variable: Object, path: str) -> Errors:
+def _value_from(variable: Object, path: str, volumes: Mapping[str, Object]) -> Errors:
     source, errors = variable["valueFrom"], []
     if source.get("fieldRef") is not None:
         errors += field_ref(source["fieldRef"], ENV_FIELDS, f"{path}.fieldRef")
@@ -52,7 +55,7 @@ def _value_from(variable: Object, path: str) -> Errors:
         if source.get(kind) is not None:
             errors += _key_ref(source[kind], f"{path}.{kind}")
     if source.get("fileKeyRef") is not None:
-        errors += _file_key_ref(source["fileKeyRef"], f"{path}.fileKeyRef")
+        errors += _file_key_ref(source["fileKeyRef"], f"{path}.fileKeyRef", volumes)
     count = sum(value is not None for value in source.values())
     if count == 0:
         sources = "`fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`"
@@ -69,12 +72,21 @@ def _key_ref(ref: Object, path: str) -> Errors:
     return errors + required_name(ref.get("key"), f"{path}.key", names.config_map_key)
 
 
-def _file_key_ref(ref: Object, path: str) -> Errors:
-    errors = required_name(ref.get("key"), f"{path}.key", names.env_var_name)
-    errors += required_name(ref.get("volumeName"), f"{path}.volumeName", names.dns1123_label)
-    if not ref.get("path"):
-        errors.append(err.required(f"{path}.path"))
-    return errors
+def _file_key_ref(ref: Object, path: str, volumes: Mapping[str, Object]) -> Errors:
+    """A variable from a file in an emptyDir (KEP-3721)."""
+    key, volume = ref.get("key") or "", ref.get("volumeName") or ""
+    errors = required_name(key, f"{path}.key", names.env_var_name)
+    if len(key) > MAX_FILE_KEY:
+        errors.append(err.too_long(f"{path}.key", key, MAX_FILE_KEY))
+    errors += required_name(volume, f"{path}.volumeName", names.dns1123_label)
+    if volume in volumes and volumes[volume].get("emptyDir") is None:
+        errors.append(err.invalid(f"{path}.volumeName", volume, "referenced volume must be of type emptyDir"))
+    elif volume and volume not in volumes:
+        errors.append(err.not_found(f"{path}.volumeName", volume))
+    where = ref.get("path")
+    if not where:
+        return [*errors, err.required(f"{path}.path")]
+    return errors + volume_files.non_reserved_path(where, f"{path}.path")
 
 
 def _subscripted(field_path: str) -> tuple[str, str] | None:

@@ -8,7 +8,7 @@ from minikube_api.meta import field_errors as err
 from minikube_api.meta import names
 from minikube_api.meta.errors import FieldError
 from minikube_api.resources import objectmeta
-from minikube_api.resources.pods import defaults, placement, resources, spec, updates, warnings
+from minikube_api.resources.pods import app_armor, defaults, placement, resources, spec, updates, warnings
 from minikube_api.resources.resource import Object, WriteContext
 from minikube_api.resources.strategies import KindStrategy, keep
 
@@ -24,6 +24,8 @@ class PodStrategy(KindStrategy):
     def prepare_create(self, ctx: WriteContext, obj: Object) -> None:
         obj["metadata"]["generation"] = 1
         pod_spec = obj["spec"]
+        _drop_disabled(pod_spec)
+        ctx.warnings.extend(app_armor.fields_from_annotations(obj))
         status: dict[str, Any] = {"phase": "Pending", "qosClass": resources.qos_class(pod_spec)}
         if pod_spec.get("schedulingGates"):
             status["conditions"] = [_gated(ctx.now)]
@@ -62,30 +64,55 @@ class PodStrategy(KindStrategy):
         return errors
 
     def _metadata_and_spec(self, obj: Object) -> list[FieldError]:
+        """validatePodMetadataAndSpec."""
+        meta, pod_spec = obj["metadata"], obj["spec"]
         errors = objectmeta.meta_problems(obj, True, self.name_problems)
-        errors += _annotations(obj["metadata"].get("annotations") or {})
-        return errors + spec.pod_spec(obj["spec"], "spec", is_pod=True)
+        errors += _annotations(meta.get("annotations") or {}, pod_spec)
+        errors += spec.pod_spec(pod_spec, "spec", is_pod=True, name=meta.get("name") or "")
+        if not pod_spec.get("serviceAccountName"):
+            errors += _tokens_of_nobody(pod_spec)
+        return errors
 
     def validate_update(self, ctx: WriteContext, obj: Object, old: Object) -> list[FieldError]:
+        if ctx.subresource in ("binding", "eviction"):
+            return []
         errors = objectmeta.meta_update_problems(obj, old)
         errors = errors + errors
+        if ctx.subresource == "status":
+            return errors + updates.status(obj, old)
+        errors += self._metadata_and_spec(obj)
         match ctx.subresource:
-            case "binding" | "eviction":
-                return []
-            case "status":
-                return errors + updates.status(obj, old)
             case "ephemeralcontainers":
-                return errors + spec.pod_spec(obj["spec"], "spec", is_pod=True) + updates.ephemeral_containers(obj, old)
+                return errors + updates.ephemeral_containers(obj, old)
             case "resize":
-                return errors + spec.pod_spec(obj["spec"], "spec", is_pod=True) + updates.resize(obj, old)
-        if obj["spec"] != old["spec"]:
-            errors += spec.pod_spec(obj["spec"], "spec", is_pod=True)
+                return errors + updates.resize(obj, old)
         return errors + updates.update(obj, old)
 
     def warnings(self, ctx: WriteContext, obj: Object, old: Object | None) -> list[str]:
-        if ctx.subresource == "status" or (old is not None and obj["spec"] == old["spec"]):
-            return []
-        return warnings.pod(obj, old)
+        # nobody warns on updates: what updates pods is not people
+        return [] if old is not None or ctx.subresource else warnings.pod(obj)
+
+
+_ALPHA_PROJECTIONS = ("clusterTrustBundle", "podCertificate")
+
+
+def _drop_disabled(pod_spec: Object) -> None:
+    """Fields behind feature gates that are off by default."""
+    pod_spec.pop("schedulingGroup", None)
+    for volume in pod_spec.get("volumes") or ():
+        for source in (volume.get("projected") or {}).get("sources") or ():
+            for kind in _ALPHA_PROJECTIONS:
+                source.pop(kind, None)
+
+
+def _tokens_of_nobody(pod_spec: Object) -> list[FieldError]:
+    detail = "must not be specified when serviceAccountName is not set"
+    return [
+        err.forbidden(f"spec.volumes[{i}].projected.sources[{j}].serviceAccountToken", detail)
+        for i, volume in enumerate(pod_spec.get("volumes") or ())
+        for j, source in enumerate((volume.get("projected") or {}).get("sources") or ())
+        if source.get("serviceAccountToken") is not None
+    ]
 
 
 def only(obj: Object, old: Object, new_spec: Object) -> None:
@@ -101,22 +128,20 @@ def only(obj: Object, old: Object, new_spec: Object) -> None:
 
 
 def resized(new: Object, old: Object) -> Object:
-    """The old spec with the new resources and resize policies of containers."""
+    """The old spec with the new resources and resize policies of containers that it has, whatever their order."""
     result = dict(old)
     for kind in ("containers", "initContainers"):
-        now, before = new.get(kind) or [], old.get(kind) or []
-        if len(now) != len(before):
+        if not old.get(kind):
             continue
+        asked = {one.get("name"): one for one in new.get(kind) or ()}
         merged = []
-        for one, was in zip(now, before, strict=True):
+        for was in old[kind]:
             changed = dict(was)
-            if one.get("name") == was.get("name"):
-                for field in ("resources", "resizePolicy"):
-                    if one.get(field) is not None:
-                        changed[field] = one[field]
+            if (one := asked.get(was.get("name"))) is not None:
+                changed["resources"] = one.get("resources") or {}
+                keep(changed, one, "resizePolicy")
             merged.append(changed)
-        if merged:
-            result[kind] = merged
+        result[kind] = merged
     if new.get("resources") is not None:
         result["resources"] = new["resources"]
     return result
@@ -136,10 +161,17 @@ def _gated(now: str) -> Object:
 _DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 
 
-def _annotations(annotations: dict[str, str]) -> list[FieldError]:
+def _annotations(annotations: dict[str, str], pod_spec: Object) -> list[FieldError]:
+    """ValidatePodSpecificAnnotations."""
+    errors = app_armor.annotation_problems(annotations, pod_spec)
+    if updates.MIRROR in annotations and not pod_spec.get("nodeName"):
+        detail = "must set spec.nodeName if mirror pod annotation is set"
+        errors.append(err.invalid(f"metadata.annotations[{updates.MIRROR}]", annotations[updates.MIRROR], detail))
     cost = annotations.get(_DELETION_COST)
-    if cost is None:
-        return []
+    return errors if cost is None else errors + _cost_problems(cost)
+
+
+def _cost_problems(cost: str) -> list[FieldError]:
     try:
         good = -(2**31) <= int(cost) < 2**31 and cost.lstrip("+-").isdigit() and not cost.startswith("+")
     except ValueError:

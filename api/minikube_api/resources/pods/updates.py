@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from minikube_api.meta import field_errors as err
 from minikube_api.meta import names
+from minikube_api.resources import go_form
 from minikube_api.resources.checks import MAX_INT32, Errors, named
 from minikube_api.resources.objectmeta import qualified_problems
 from minikube_api.resources.pods import placement, resources
+from minikube_api.schema import builtin
 
 Object = dict[str, Any]
 
@@ -18,6 +19,8 @@ _UPDATABLE = (
     "`spec.tolerations` (only additions to existing tolerations),"
     "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
 )
+#: says that a kubelet keeps the pod from a file of its own
+MIRROR = "kubernetes.io/config.mirror"
 _SYSTEM_CONDITIONS = frozenset({"PodScheduled", "Ready", "Initialized"})
 
 
@@ -39,17 +42,23 @@ def update(new: Object, old: Object) -> Errors:
     if was.get("schedulingGates"):
         errors += _gated_placement(munged, was)
     if munged != was:
-        detail = f"pod updates may not change fields other than {_UPDATABLE}\n{difference(munged, was)}"
+        detail = f"pod updates may not change fields other than {_UPDATABLE}\n{difference(was, munged)}"
         errors.append(err.forbidden("spec", detail))
     return errors
 
 
 def _images(spec: Object, was: Object) -> tuple[Errors, bool]:
     errors: Errors = []
-    for kind, noun in (("containers", "containers"), ("initContainers", "init containers")):
-        now, before = spec.get(kind) or (), was.get(kind) or ()
-        if len(now) != len(before):
-            return [*errors, err.forbidden(f"spec.{kind}", f"pod updates may not add or remove {noun}")], True
+    for kind in ("containers", "initContainers"):
+        now = spec.get(kind) or ()
+        if len(now) != len(was.get(kind) or ()):
+            return [*errors, err.forbidden(f"spec.{kind}", "pod updates may not add or remove containers")], True
+        for i, one in enumerate(now):
+            image, at = one.get("image") or "", f"spec.{kind}[{i}].image"
+            if not image:
+                errors.append(err.required(at))
+            elif image != image.strip():
+                errors.append(err.invalid(at, image, "must not have leading or trailing whitespace"))
     return errors, False
 
 
@@ -165,11 +174,14 @@ def _narrower(now: Object, before: Object) -> Errors:
     return errors
 
 
-def difference(new: Any, old: Any) -> str:
-    """The lines that differ, as a reader wants them; Kubernetes prints Go structs here, whose text nobody parses."""
-    now, before = (json.dumps(tree, indent=1, sort_keys=True).splitlines() for tree in (new, old))
-    removed, added = [line for line in before if line not in now], [line for line in now if line not in before]
-    return "\n".join([*(f"-{line}" for line in removed), *(f"+{line}" for line in added)]) + "\n"
+def difference(old: Object, new: Object, *path: str) -> str:
+    """The diff of two pod specs, or of two structs at `path` of it, as Go prints the internal types."""
+    schema = builtin.load("", "v1", "Pod").fields["spec"]
+    for name in path:
+        schema = schema.fields[name]
+        schema = schema.items or schema
+    shown = go_form.struct if path else go_form.pod_spec
+    return go_form.difference(shown(old, schema), shown(new, schema))
 
 
 def status(new: Object, old: Object) -> Errors:
@@ -183,26 +195,39 @@ def status(new: Object, old: Object) -> Errors:
     if state.get("nominatedNodeName"):
         errors += named(state["nominatedNodeName"], "status.nominatedNodeName", names.dns1123_subdomain)
     policy = old["spec"].get("restartPolicy")
-    errors += _transitions(state, was, "containerStatuses", policy)
-    errors += _transitions(state, was, "initContainerStatuses", policy, _sidecars(old))
-    errors += _transitions(state, was, "ephemeralContainerStatuses", "Never")
+    errors += _transitions(state, was, "containerStatuses", policy, _own_policies(old, "containers"))
+    errors += _transitions(state, was, "initContainerStatuses", policy, _own_policies(old, "initContainers"))
+    errors += _transitions(state, was, "ephemeralContainerStatuses", "Never", {})
+    claims = {claim.get("name") for claim in old["spec"].get("resourceClaims") or ()}
+    for i, claim in enumerate(state.get("resourceClaimStatuses") or ()):
+        path = f"status.resourceClaimStatuses[{i}]"
+        if claim.get("name") not in claims:
+            detail = "must match the name of an entry in `spec.resourceClaims`"
+            errors.append(err.invalid(f"{path}.name", claim.get("name") or "", detail))
+        if claim.get("resourceClaimName") is not None:
+            errors += named(claim["resourceClaimName"], f"{path}.name", names.dns1123_subdomain)
     return errors + _addresses(state)
 
 
-def _sidecars(old: Object) -> set[str]:
-    return {c.get("name", "") for c in old["spec"].get("initContainers") or () if c.get("restartPolicy") == "Always"}
+def _own_policies(pod: Object, kind: str) -> dict[str, tuple[str, bool]]:
+    """Containers with a restart policy of their own; whether there are rules that may restart them too (KEP-5307)."""
+    listed = pod["spec"].get(kind) or ()
+    return {c.get("name", ""): (c["restartPolicy"], bool(c.get("restartPolicyRules"))) for c in listed if c.get("restartPolicy")}
 
 
-def _transitions(state: Object, was: Object, field: str, policy: str | None, free: set[str] = frozenset()) -> Errors:  # type: ignore[assignment]
+def _transitions(state: Object, was: Object, field: str, policy: str | None, own: dict[str, tuple[str, bool]]) -> Errors:
     """A container that ended for good does not come back."""
     if policy == "Always":
         return []
     errors: Errors = []
-    for before in was.get(field) or ():
+    for i, before in enumerate(was.get(field) or ()):
         ended = (before.get("state") or {}).get("terminated")
-        if ended is None or before.get("name") in free or (ended.get("exitCode") and policy == "OnFailure"):
+        if ended is None:
             continue
-        for i, now in enumerate(state.get(field) or ()):
+        applies, rules = own.get(before.get("name") or "", (policy, False))
+        if applies == "Always" or rules or (ended.get("exitCode") and applies == "OnFailure"):
+            continue
+        for now in state.get(field) or ():
             if now.get("name") == before.get("name") and (now.get("state") or {}).get("terminated") is None:
                 errors.append(err.forbidden(f"status.{field}[{i}].state", "may not be transitioned to non-terminated state"))
                 break
@@ -233,6 +258,8 @@ def _addresses(state: Object) -> Errors:
 
 def ephemeral_containers(new: Object, old: Object) -> Errors:
     """Existing ephemeral containers stay as they are; others may be added."""
+    if MIRROR in (old["metadata"].get("annotations") or {}):
+        return [err.forbidden("", "static pods do not support ephemeral containers")]
     now = {c.get("name"): c for c in new["spec"].get("ephemeralContainers") or ()}
     errors: Errors = []
     for before in old["spec"].get("ephemeralContainers") or ():
@@ -241,36 +268,62 @@ def ephemeral_containers(new: Object, old: Object) -> Errors:
             detail = f'existing ephemeral containers "{name}" may not be removed\n'
             errors.append(err.forbidden("spec.ephemeralContainers", detail))
         elif now[name] != before:
-            detail = f'existing ephemeral containers "{name}" may not be changed\n{difference(now[name], before)}'
+            detail = f'existing ephemeral containers "{name}" may not be changed\n{difference(before, now[name], "ephemeralContainers")}'
             errors.append(err.forbidden("spec.ephemeralContainers", detail))
     return errors
 
 
 def resize(new: Object, old: Object) -> Errors:
-    """ValidatePodResize after metadata and the spec: the QoS class stays, and nothing but resources changes."""
-    spec, was = new["spec"], old["spec"]
+    """ValidatePodResize after metadata and the spec: the QoS class stays, and nothing but cpu and memory changes."""
+    spec, was, state = new["spec"], old["spec"], old.get("status") or {}
     errors: Errors = []
-    if was.get("os") and was["os"].get("name") == "windows":
+    if MIRROR in (old["metadata"].get("annotations") or {}):
+        return [err.forbidden("", "static pods cannot be resized")]
+    if (was.get("os") or {}).get("name") == "windows":
         return [err.forbidden("spec", "windows pods cannot be resized")]
-    if (old.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
+    if state.get("phase") in ("Succeeded", "Failed"):
         return [err.forbidden("", "pod in terminal state cannot be resized")]
-    qos = (old.get("status") or {}).get("qosClass") or resources.qos_class(was)
+    qos = state.get("qosClass") or resources.qos_class(was)
     if resources.qos_class(spec) != qos:
         errors.append(err.invalid("spec", qos, "Pod QOS Class may not change as a result of resizing"))
-    for kind in ("containers", "initContainers"):
-        for i, (one, before) in enumerate(zip(spec.get(kind) or (), was.get(kind) or (), strict=False)):
+    running = [c for c in state.get("containerStatuses") or () if (c.get("state") or {}).get("running") is not None]
+    if running and running[0].get("resources") is None:
+        errors.append(err.forbidden("spec", "Pod running on node without support for resize"))
+    munged = dict(spec)
+    for kind in ("initContainers", "containers"):
+        listed = []
+        for i, (one, before) in enumerate(zip(spec.get(kind) or (), was.get(kind) or (), strict=True)):
             errors += _removed_resources(one, before, f"spec.{kind}[{i}].resources")
+            mutable = kind == "containers" or one.get("restartPolicy") == "Always"
+            listed.append(_with_old_compute(one, before) if mutable else one)
+        if listed:
+            munged[kind] = listed
+    if munged != was:
+        errors.append(err.forbidden("spec", f"only cpu and memory resources are mutable\n{difference(munged, was)}"))
     return errors
 
 
 def _removed_resources(one: Object, before: Object, path: str) -> Errors:
     errors: Errors = []
-    for kind in ("limits", "requests"):
+    for kind in ("requests", "limits"):
         now, was = ((c.get("resources") or {}).get(kind) or {} for c in (one, before))
         if any(name not in now for name in was):
             errors.append(err.forbidden(f"{path}.{kind}", f"resource {kind} cannot be removed"))
-        for name in {*now, *was} - {"cpu", "memory"}:
-            if now.get(name) != was.get(name):
-                errors.append(err.forbidden(f"{path}.{kind}", "only cpu and memory resources are mutable"))
-                break
     return errors
+
+
+def _with_old_compute(one: Object, before: Object) -> Object:
+    """A container with the cpu and memory that it had."""
+    tree = dict(one.get("resources") or {})
+    was = before.get("resources") or {}
+    for kind in ("limits", "requests"):
+        others = {name: value for name, value in (tree.get(kind) or {}).items() if name not in _COMPUTE}
+        merged = {**others, **{name: value for name, value in (was.get(kind) or {}).items() if name in _COMPUTE}}
+        if merged:
+            tree[kind] = merged
+        else:
+            tree.pop(kind, None)
+    return {**one, "resources": tree}
+
+
+_COMPUTE = ("cpu", "memory")
