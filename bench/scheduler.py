@@ -74,6 +74,7 @@ async def in_one_process(options: argparse.Namespace) -> list[Result]:
     from minikube_api.client.client import Client
     from minikube_api.server.context import UserInfo
     from minikube_api.server.server import Config, Server
+    from minikube_py.cluster import collecting
     from minikube_py.scheduler.scheduler import Scheduler
 
     server = Server(Config(listeners=()))
@@ -97,8 +98,7 @@ async def in_one_process(options: argparse.Namespace) -> list[Result]:
     scheduler = Scheduler(Client(server.transport(UserInfo(name="system:kube-scheduler"))))
     lateness = Lateness()
     gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 5, 1000)
+    collecting.settle()
     running = asyncio.create_task(scheduler.run(), name="scheduler")
     await scheduler.ready.wait()
     watching = asyncio.create_task(lateness.watch(), name="lateness")

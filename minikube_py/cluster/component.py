@@ -19,6 +19,7 @@ from collections.abc import Callable
 from minikube_api.client import kubeconfig
 from minikube_api.client.client import Client
 from minikube_api.client.http import HttpTransport
+from minikube_py.cluster import collecting
 from minikube_py.cluster.components import Components
 from minikube_py.cluster.controller_tokens import ControllerTokens
 from minikube_py.cluster.credentials import CONTROLLERS, Credentials, Identity
@@ -107,6 +108,7 @@ async def _follow(network: Network) -> None:
 async def _report(ready: Callable, reporter: Reporter, dns: Callable[[], str]) -> None:
     await ready()
     reporter.send({"ready": True, "warnings": reporter.warnings, "dns": dns()})
+    collecting.settle()
 
 
 async def _api_server(
@@ -121,6 +123,7 @@ async def _api_server(
 
     plane = await start_control_plane(spec, layout, credentials, network)
     reporter.send({"ready": True, "warnings": [], "url": plane.url, "kubeconfig": str(plane.kubeconfig)})
+    collecting.settle()
     ended = asyncio.ensure_future(ending.wait())
     failed = asyncio.ensure_future(plane.server.wait())
     await asyncio.wait((ended, failed), return_when=asyncio.FIRST_COMPLETED)

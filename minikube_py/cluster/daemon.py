@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import signal
@@ -18,7 +17,7 @@ import time
 
 from minikube_api.client.client import Client
 from minikube_api.schema.typed import core_v1
-from minikube_py.cluster import addons
+from minikube_py.cluster import addons, collecting
 from minikube_py.cluster.components import Components, Ready, units
 from minikube_py.cluster.control_plane import ControlPlane, start_control_plane
 from minikube_py.cluster.credentials import ADMIN, Credentials
@@ -113,11 +112,7 @@ class AllInOne:
         self.state.publish(report)
         log.info("ready after %.3f s", report["seconds"])
         self.reporter.send(report)
-        # only now: the collection takes as long as a tenth of the start, and nobody needs to wait for it
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(10_000, 5, 1000)
-        gc.enable()
+        collecting.settle()
 
 
 async def install_add_ons(spec: ClusterSpec, network: Network | None, admin: Client) -> None:
