@@ -95,6 +95,8 @@ def test_the_mandatory_flow_control_objects_are_as_kubernetes_makes_them(kind):
     assert levels.create(level("catch-all", limited=fixed))[1] == []
     [error] = levels.create(level("catch-all", limited={**fixed, "nominalConcurrencyShares": 6}))[1]
     assert error.message.endswith("spec of 'catch-all' must equal the fixed value")
+    # printed as Go's internal type
+    assert '{"Type":"Limited","Limited":{"NominalConcurrencyShares":' in error.message
 
 
 def test_a_level_gets_its_shares_and_queues(kind):

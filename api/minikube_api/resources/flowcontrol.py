@@ -8,10 +8,11 @@ from typing import Any
 
 from minikube_api.meta import field_errors as err
 from minikube_api.meta import names
-from minikube_api.resources import checks
+from minikube_api.resources import checks, go_form
 from minikube_api.resources.checks import Errors, one_of
 from minikube_api.resources.resource import Object, WriteContext
 from minikube_api.resources.strategies import KindStrategy, set_default
+from minikube_api.schema import builtin
 
 _VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "proxy", "update", "watch")
 _PRECEDENCE_MAX = 10_000
@@ -44,8 +45,12 @@ _CATCH_ALL_LEVEL = {
 }
 
 
-def _fixed(name: str, spec: Object, wanted: Object) -> Errors:
-    return [] if spec == wanted else [err.invalid("spec", spec, f"spec of '{name}' must equal the fixed value")]
+def _fixed(kind: str, name: str, spec: Object, wanted: Object) -> Errors:
+    if spec == wanted:
+        return []
+    # loaded here: nobody but the apiserver itself writes these objects
+    schema = builtin.load("flowcontrol.apiserver.k8s.io", "v1", kind).fields["spec"]
+    return [err.invalid("spec", go_form.struct(spec, schema), f"spec of '{name}' must equal the fixed value")]
 
 
 class _Configuration(KindStrategy):
@@ -87,7 +92,7 @@ class FlowSchemaStrategy(_Configuration):
             errors.append(err.required(at, "must reference a priority level"))
         for i, rule in enumerate(spec.get("rules") or ()):
             errors += _rule(rule, f"spec.rules[{i}]")
-        return errors + (_fixed(name, spec, _FIXED_SCHEMAS[name]) if name in _FIXED_SCHEMAS else [])
+        return errors + (_fixed("FlowSchema", name, spec, _FIXED_SCHEMAS[name]) if name in _FIXED_SCHEMAS else [])
 
 
 def _precedence(value: int, name: str, path: str) -> Errors:
@@ -246,7 +251,7 @@ class PriorityLevelStrategy(_Configuration):
             errors += _shares(exempt or {}, "spec.exempt")
         else:
             errors.append(err.not_supported("spec.type", kind, ("Exempt", "Limited")))
-        return errors + (_fixed(name, spec, _CATCH_ALL_LEVEL) if name == "catch-all" else [])
+        return errors + (_fixed("PriorityLevelConfiguration", name, spec, _CATCH_ALL_LEVEL) if name == "catch-all" else [])
 
 
 def _shares(tree: Object, path: str) -> Errors:
