@@ -98,3 +98,32 @@ def test_v2_drops_annotations_that_carry_its_fields_through_v1(kind):
     body = {**autoscaler(), "metadata": {"name": "h", "annotations": {CONDITIONS: "[]", "mine": "kept"}}}
     made, errors = kind("horizontalpodautoscalers", "autoscaling", "v2").create(body)
     assert errors == [] and made["metadata"]["annotations"] == {"mine": "kept"}
+
+
+def test_an_empty_behaviour_gets_both_directions(kind):
+    made, errors = kind("horizontalpodautoscalers", "autoscaling", "v2").create(autoscaler(behavior={}))
+    assert errors == []
+    assert made["spec"]["behavior"]["scaleDown"] == {
+        "selectPolicy": "Max",
+        "policies": [{"type": "Percent", "value": 100, "periodSeconds": 15}],
+    }
+    assert made["spec"]["behavior"]["scaleUp"]["stabilizationWindowSeconds"] == 0
+
+
+def test_a_write_through_v1_keeps_the_conditions_that_v1_cannot_say(kind):
+    old_form = kind("horizontalpodautoscalers", "autoscaling", "v1")
+    conditions = [{"type": "AbleToScale", "status": "True", "lastTransitionTime": None}]
+    was = conversions.autoscaler_to_v1({**autoscaler(), "status": {"conditions": conditions, "desiredReplicas": 1}})
+    body = {"metadata": {"name": "h"}, "spec": {**was["spec"], "maxReplicas": 9}}
+    new, errors = old_form.update(body, was)
+    assert errors == [] and conversions.autoscaler_to_v2(new)["status"]["conditions"] == conditions
+
+
+def test_status_through_v1_keeps_the_metrics_that_v1_cannot_say(kind):
+    old_form = kind("horizontalpodautoscalers", "autoscaling", "v1")
+    metric = {"type": "Pods", "pods": {"metric": {"name": "m"}, "target": {"type": "AverageValue", "averageValue": "1"}}}
+    was = conversions.autoscaler_to_v1(autoscaler([metric]))
+    body = {"metadata": {"name": "h"}, "spec": was["spec"], "status": {"currentReplicas": 4, "desiredReplicas": 4}}
+    new, _ = old_form.update(body, was, "status")
+    assert conversions.autoscaler_to_v2(new)["spec"]["metrics"] == [metric]
+    assert new["status"]["currentReplicas"] == 4

@@ -30,7 +30,7 @@ class AutoscalerStrategy(KindStrategy):
         if not spec.get("metrics"):
             spec["metrics"] = [{**_CPU, "resource": {**_CPU["resource"], "target": dict(_CPU["resource"]["target"])}}]  # type: ignore[dict-item]
         behavior = spec.get("behavior")
-        if behavior:
+        if behavior is not None:
             _scaling_rules(behavior, "scaleUp", _UP, 0)
             _scaling_rules(behavior, "scaleDown", _DOWN, None)
 
@@ -64,8 +64,28 @@ class AutoscalerV1Strategy(AutoscalerStrategy):
         if spec.get("targetCPUUtilizationPercentage") is None and "autoscaling.alpha.kubernetes.io/metrics" not in annotations:
             spec["targetCPUUtilizationPercentage"] = 80
 
+    def prepare_create(self, ctx: WriteContext, obj: Object) -> None:
+        super().prepare_create(ctx, obj)
+        _take_annotations(obj, {"metadata": {}}, conversions.STATUS_ANNOTATIONS)
+
+    def prepare_update(self, ctx: WriteContext, obj: Object, old: Object) -> None:
+        super().prepare_update(ctx, obj, old)
+        # what this request may not change stands in annotations too
+        is_status = ctx.subresource == "status"
+        _take_annotations(obj, old, conversions.SPEC_ANNOTATIONS if is_status else conversions.STATUS_ANNOTATIONS)
+
     def validate(self, ctx: WriteContext, obj: Object) -> Errors:
         return super().validate(ctx, conversions.autoscaler_to_v2(obj))
+
+
+def _take_annotations(obj: Object, old: Object, keys: tuple[str, ...]) -> None:
+    """Give these annotations their old values again, or take them away."""
+    kept = {key: value for key, value in (old["metadata"].get("annotations") or {}).items() if key in keys}
+    others = {key: value for key, value in (obj["metadata"].get("annotations") or {}).items() if key not in keys}
+    if kept or others:
+        obj["metadata"]["annotations"] = others | kept
+    else:
+        obj["metadata"].pop("annotations", None)
 
 
 def autoscaler_spec(spec: Object) -> Errors:

@@ -174,6 +174,10 @@ def _conditions_to_v1(conditions: Iterable[Object]) -> list[Object]:
     ]
 
 
+#: annotations of v1 that hold parts of v2's spec and status
+SPEC_ANNOTATIONS, STATUS_ANNOTATIONS = (_METRICS, _BEHAVIOR), (_CURRENT, _CONDITIONS)
+
+
 def without_round_trip(annotations: Object) -> Object:
     """Annotations without those that carry v2's fields through v1: v2 has the fields themselves."""
     return {key: value for key, value in annotations.items() if key not in (_METRICS, _CURRENT, _BEHAVIOR, _CONDITIONS)}
