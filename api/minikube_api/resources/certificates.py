@@ -76,7 +76,7 @@ class SigningRequestStrategy(KindStrategy):
         return []
 
     def validate_update(self, ctx: WriteContext, obj: Object, old: Object) -> Errors:
-        errors = objectmeta.meta_update_problems(obj, old) * 2
+        errors = objectmeta.update_problems(obj, old)
         # what an old object has is not held against it
         known = {str(error) for error in self.validate(ctx, old)}
         errors += [error for error in self.validate(ctx, obj) if str(error) not in known]

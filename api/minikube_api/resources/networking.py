@@ -316,7 +316,7 @@ class ServiceCIDRStrategy(KindStrategy):
         return [error for i, one in enumerate(cidrs) for error in checks.named(one, f"{path}[{i}]", addresses.strict_cidr)]
 
     def validate_update(self, ctx: WriteContext, obj: Object, old: Object) -> Errors:
-        errors = objectmeta.meta_update_problems(obj, old) * 2
+        errors = objectmeta.update_problems(obj, old)
         if ctx.subresource == "status":
             return errors
         new, was = ((o.get("spec") or {}).get("cidrs") or [] for o in (obj, old))

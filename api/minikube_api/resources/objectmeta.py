@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from minikube_api.meta import field_errors as err
 from minikube_api.meta import names
@@ -180,9 +180,33 @@ def meta_update_problems(obj: Object, old: Object, path: str = "metadata") -> li
         errors += annotation_problems(new["annotations"], f"{path}.annotations")
     if new.get("ownerReferences") and new.get("ownerReferences") != was.get("ownerReferences"):
         errors += _owner_problems(new["ownerReferences"], f"{path}.ownerReferences")
-    if new.get("finalizers") and new.get("finalizers") != was.get("finalizers"):
-        errors += finalizer_problems(new["finalizers"], f"{path}.finalizers")
     return errors
+
+
+def update_problems(
+    obj: Object, old: Object, *, changes: int = 2, wholes: int = 0, rules: WholeRules | None = None
+) -> list[FieldError]:
+    """What an update of a built-in kind finds in metadata. Each finding is a cause as often as Kubernetes comes by it.
+
+    `changes`: ValidateObjectMetaUpdate, first the generic one, then the kind's own, which looks at finalizers too; `wholes`:
+    ValidateObjectMeta, by `rules`, where a kind checks the changed object like a new one.
+    """
+    errors = meta_update_problems(obj, old) * changes
+    finalizers = (obj.get("metadata") or {}).get("finalizers") or ()
+    for _ in range(changes - 1):
+        errors += [e for i, f in enumerate(finalizers) for e in kube_finalizer_problems(f, f"metadata.finalizers[{i}]")]
+    if wholes and rules is not None:
+        errors += meta_problems(obj, rules.namespaced, rules.name_problems) * wholes
+    return errors
+
+
+class WholeRules(Protocol):
+    """What `meta_problems` must know of a kind."""
+
+    @property
+    def namespaced(self) -> bool: ...
+
+    name_problems: NameProblems
 
 
 def _added_finalizers(new: Object, was: Object) -> list[str]:

@@ -33,6 +33,11 @@ class KindStrategy(Strategy):
     #: by subresource, where a manager never comes to own other fields than status ("") or `spec_fields` ("status")
     reset_fields: Mapping[str, Mapping[str, Any]] = {}
 
+    #: how often an update checks metadata as a change, metadata as a whole, and the object: findings are causes as often
+    change_checks = 2
+    whole_checks = 0
+    object_checks = 1
+
     # hooks
 
     def defaults(self, obj: Object) -> None:
@@ -96,12 +101,10 @@ class KindStrategy(Strategy):
         return errors + self.validate_new(ctx, obj)
 
     def validate_update(self, ctx: WriteContext, obj: Object, old: Object) -> list[FieldError]:
-        # the generic update and the kind's own check metadata both: its findings are causes twice
-        errors = objectmeta.meta_update_problems(obj, old)
-        errors = errors + errors
         if ctx.subresource == "status":
-            return errors + self.validate_status(ctx, obj, old)
-        errors += self.validate(ctx, obj)
+            return objectmeta.update_problems(obj, old) + self.validate_status(ctx, obj, old)
+        errors = objectmeta.update_problems(obj, old, changes=self.change_checks, wholes=self.whole_checks, rules=self)
+        errors += self.validate(ctx, obj) * self.object_checks
         return errors + self.validate_change(ctx, obj, old)
 
 

@@ -46,7 +46,7 @@ class CronJobStrategy(KindStrategy):
         if ctx.subresource == "status":
             return super().validate_update(ctx, obj, old)
         # the name may be longer than that of a new one, and what the schedule was is not held against it
-        return objectmeta.meta_update_problems(obj, old) * 2 + self._spec(obj.get("spec") or {}, old.get("spec") or {})
+        return objectmeta.update_problems(obj, old) + self._spec(obj.get("spec") or {}, old.get("spec") or {})
 
     def _spec(self, tree: Object, old: Object | None) -> Errors:
         schedule = tree.get("schedule") or ""

@@ -104,6 +104,8 @@ def _source(source: Object, path: str) -> Errors:
 
 class ClaimStrategy(KindStrategy):
     empty_status = {"phase": "Pending"}
+    whole_checks = 2
+    object_checks = 2
 
     def defaults(self, obj: Object) -> None:
         claim_defaults(obj)

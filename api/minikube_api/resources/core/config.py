@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from typing import Any
 
 import orjson
@@ -13,6 +14,7 @@ from minikube_api.resources import checks
 from minikube_api.resources.checks import Errors
 from minikube_api.resources.resource import Object, WriteContext
 from minikube_api.resources.strategies import KindStrategy
+from minikube_api.schema import syntax
 
 #: bytes of all values together
 MAX_SIZE = 1024 * 1024
@@ -29,6 +31,8 @@ def _immutable_changes(obj: Object, old: Object, *fields: str) -> Errors:
 
 
 class ConfigMapStrategy(KindStrategy):
+    whole_checks = 1
+
     def validate(self, ctx: WriteContext, obj: Object) -> Errors:
         errors: Errors = []
         data, binary = obj.get("data") or {}, obj.get("binaryData") or {}
@@ -58,6 +62,8 @@ _REQUIRED_KEYS = {
 
 
 class SecretStrategy(KindStrategy):
+    whole_checks = 1
+
     def defaults(self, obj: Object) -> None:
         if not obj.get("type"):
             obj["type"] = "Opaque"
@@ -113,37 +119,92 @@ def _typed(obj: Object, data: dict[str, str]) -> Errors:
 
 
 def _json(value: str, path: str) -> Errors:
+    body = base64.b64decode(value)
     try:
-        orjson.loads(base64.b64decode(value))
-    except ValueError as error:
-        # the value itself is a secret and is not repeated
-        return [err.invalid(path, "<secret contents redacted>", _go_json_error(base64.b64decode(value), error))]
-    return []
+        tree = orjson.loads(body)
+    except ValueError:
+        why = syntax.problem(body)
+    else:
+        if isinstance(tree, dict) or tree is None:
+            return []
+        why = f"json: cannot unmarshal {_GO_KINDS[type(tree)]} into Go value of type map[string]interface {{}}"
+    # the value itself is a secret and is not repeated
+    return [err.invalid(path, "<secret contents redacted>", why)]
 
 
-def _go_json_error(body: bytes, error: Exception) -> str:
-    text = body.decode(errors="replace").lstrip()
-    if not text:
-        return "unexpected end of JSON input"
-    return f"invalid character {text[0]!r} looking for beginning of value" if text[0] not in '{["' else str(error)
+_GO_KINDS: dict[type, str] = {str: "string", int: "number", float: "number", bool: "bool", list: "array"}
+
+
+_pem_re = re.compile(rb"^-----BEGIN ([^\n]*)-----\s*\n.*?^-----END \1-----[ \t\r]*$", re.MULTILINE | re.DOTALL)
 
 
 def _tls_warnings(data: dict[str, str]) -> list[str]:
-    certificate, key = data.get("tls.crt"), data.get("tls.key")
-    if certificate is None or key is None:
+    """What tls.X509KeyPair says of a certificate and key that do not work."""
+    if "tls.crt" not in data or "tls.key" not in data:
         return []
-    blocks = [base64.b64decode(value) for value in (certificate, key)]
-    if b"-----BEGIN" not in blocks[0]:
-        return ["tls: failed to find any PEM data in certificate input"]
-    if b"-----BEGIN" not in blocks[1]:
-        return ["tls: failed to find any PEM data in key input"]
-    return []
+    certificate, key = (base64.b64decode(data[name]) for name in ("tls.crt", "tls.key"))
+    why = _certificate_problem(certificate) or _key_problem(key) or _pair_problem(certificate, key)
+    return [why] if why else []
+
+
+def _pem_types(body: bytes) -> list[str]:
+    return [found[1].decode(errors="replace") for found in _pem_re.finditer(body)]
+
+
+def _certificate_problem(body: bytes) -> str:
+    types = _pem_types(body)
+    if "CERTIFICATE" in types:
+        return ""
+    if not types:
+        return "tls: failed to find any PEM data in certificate input"
+    if len(types) == 1 and types[0].endswith("PRIVATE KEY"):
+        return "tls: failed to find certificate PEM data in certificate input, but did find a private key; PEM inputs may have been switched"
+    skipped = " ".join(types)
+    return f'tls: failed to find "CERTIFICATE" PEM block in certificate input after skipping PEM blocks of the following types: [{skipped}]'
+
+
+def _key_problem(body: bytes) -> str:
+    types = _pem_types(body)
+    if any(kind.endswith("PRIVATE KEY") for kind in types):
+        return ""
+    if not types:
+        return "tls: failed to find any PEM data in key input"
+    if types == ["CERTIFICATE"]:
+        return "tls: found a certificate rather than a key in the PEM for the private key"
+    skipped = " ".join(types)
+    return (
+        'tls: failed to find PEM block with type ending in "PRIVATE KEY" in key input after skipping PEM blocks of the '
+        f"following types: [{skipped}]"
+    )
+
+
+def _pair_problem(certificate: bytes, key: bytes) -> str:
+    from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+
+    try:
+        public = x509.load_pem_x509_certificate(certificate).public_key()
+    except ValueError:
+        return "x509: malformed certificate"
+    except UnsupportedAlgorithm:
+        return "tls: unknown public key algorithm"
+    try:
+        own = load_pem_private_key(key, None).public_key()
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return "tls: failed to parse private key"
+    if type(own) is not type(public):
+        return "tls: private key type does not match public key type"
+    form = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
+    return "" if own.public_bytes(*form) == public.public_bytes(*form) else "tls: private key does not match public key"
 
 
 _ENFORCE = "kubernetes.io/enforce-mountable-secrets"
 
 
 class ServiceAccountStrategy(KindStrategy):
+    whole_checks = 1
+
     def prepare_create(self, ctx: WriteContext, obj: Object) -> None:
         """Secrets listed by clients are kept: old clusters name their token secrets there."""
 

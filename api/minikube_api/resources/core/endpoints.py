@@ -20,6 +20,8 @@ _leading_zero_re = re.compile(r"(^|\.)0[0-9]")
 
 
 class EndpointsStrategy(KindStrategy):
+    whole_checks = 1
+
     def defaults(self, obj: Object) -> None:
         for subset in obj.get("subsets") or ():
             for port in subset.get("ports") or ():

@@ -19,6 +19,8 @@ NAME_LABEL = "kubernetes.io/metadata.name"
 
 
 class NodeStrategy(KindStrategy):
+    whole_checks = 1
+
     def defaults(self, obj: Object) -> None:
         tree = obj.get("spec")
         if tree is None:
@@ -37,32 +39,43 @@ class NodeStrategy(KindStrategy):
         keep(obj, old, "spec" if ctx.subresource == "status" else "status")
 
     def validate(self, ctx: WriteContext, obj: Object) -> Errors:
-        return _node_spec(obj.get("spec") or {})
+        return _node_spec(obj.get("spec") or {}) + _quantities(obj.get("status") or {})
 
     def validate_change(self, ctx: WriteContext, obj: Object, old: Object) -> Errors:
-        new, was = obj.get("spec") or {}, old.get("spec") or {}
-        errors: Errors = []
-        if was.get("podCIDRs") and new.get("podCIDRs") != was["podCIDRs"]:
-            detail = 'node updates may not change podCIDR except from "" to valid'
-            errors.append(err.forbidden("spec.podCIDRs", detail))
-        if was.get("providerID") and new.get("providerID") != was["providerID"]:
-            detail = 'node updates may not change providerID except from "" to valid'
-            errors.append(err.forbidden("spec.providerID", detail))
-        return errors
-
-    def validate_status(self, ctx: WriteContext, obj: Object, old: Object) -> Errors:
-        status, errors = obj.get("status") or {}, []
+        """ValidateNodeUpdate, which status updates go through too."""
+        new, was, status = obj.get("spec") or {}, old.get("spec") or {}, obj.get("status") or {}
+        errors = _quantities(status)
         seen: list[Object] = []
         for i, address in enumerate(status.get("addresses") or ()):
             if address in seen:
                 shown = {"Type": address.get("type"), "Address": address.get("address")}
                 errors.append(err.duplicate(f"status.addresses[{i}]", shown))
             seen.append(address)
-        for name, value in (status.get("capacity") or {}).items():
-            errors += resources.quantity_problems(name, value, f"status.capacity[{name}]")
-        for name, value in (status.get("allocatable") or {}).items():
-            errors += resources.quantity_problems(name, value, f"status.allocatable[{name}]")
+        if was.get("podCIDRs") and new.get("podCIDRs") != was["podCIDRs"]:
+            detail = 'node updates may not change podCIDR except from "" to valid'
+            now, before = new.get("podCIDRs") or [], was["podCIDRs"]
+            changed = [a for a, b in zip(now, before, strict=False) if a != b] if len(now) == len(before) else [""]
+            errors += [err.forbidden("spec.podCIDRs", detail) for _ in changed]
+        if was.get("providerID") and new.get("providerID") != was["providerID"]:
+            detail = 'node updates may not change providerID except from "" to valid'
+            errors.append(err.forbidden("spec.providerID", detail))
+        errors += taints(new.get("taints") or (), "spec.taints")
+        if new.get("externalID") != was.get("externalID"):
+            errors.append(err.forbidden("spec.externalID", "may not be updated"))
         return errors
+
+    def validate_status(self, ctx: WriteContext, obj: Object, old: Object) -> Errors:
+        return self.validate_change(ctx, obj, old)
+
+
+def _quantities(status: Object) -> Errors:
+    """ValidateNodeResources."""
+    return [
+        error
+        for field in ("capacity", "allocatable")
+        for name, value in (status.get(field) or {}).items()
+        for error in resources.quantity_problems(name, value, f"status.{field}[{name}]")
+    ]
 
 
 def _node_spec(tree: Object) -> Errors:
@@ -88,7 +101,7 @@ def taints(listed: Any, path: str) -> Errors:
             errors.append(err.invalid(f"{at}.value", taint.get("value"), ";".join(problems)))
         errors += one_of(effect, f"{at}.effect", EFFECTS) if effect else [err.required(f"{at}.effect")]
         if (key, effect) in seen:
-            shown = {"key": key, **({"value": taint["value"]} if taint.get("value") else {}), "effect": effect}
+            shown = {"Key": key, "Value": taint.get("value") or "", "Effect": effect, "TimeAdded": taint.get("timeAdded")}
             found = err.duplicate(at, shown)
             errors.append(replace(found, message=f"{found.message}: taints must be unique by key and effect pair"))
         seen.add((key, effect))
@@ -138,11 +151,11 @@ class NamespaceStrategy(KindStrategy):
         return _finalizers((obj.get("spec") or {}).get("finalizers") or ())
 
     def validate_update(self, ctx: WriteContext, obj: Object, old: Object) -> Errors:
-        errors = objectmeta.meta_update_problems(obj, old) * 2
+        errors = objectmeta.update_problems(obj, old)
         if ctx.subresource == "finalize":
             return errors + _finalizers((obj.get("spec") or {}).get("finalizers") or ())
         if ctx.subresource != "status":
-            return errors
+            return objectmeta.update_problems(obj, old, wholes=1, rules=self)
         phase = (obj.get("status") or {}).get("phase")
         deleting = bool(obj["metadata"].get("deletionTimestamp"))
         if not deleting and phase != "Active":

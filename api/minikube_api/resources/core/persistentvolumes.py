@@ -36,6 +36,9 @@ _GONE = {
 
 class VolumeStrategy(KindStrategy):
     name_problems = staticmethod(names.is_dns_subdomain)
+    change_checks = 1
+    whole_checks = 2
+    object_checks = 2
 
     def defaults(self, obj: Object) -> None:
         tree = obj.setdefault("spec", {})

@@ -133,6 +133,9 @@ _LISTS = ("max", "min", "default", "defaultRequest", "maxLimitRequestRatio")
 
 
 class LimitRangeStrategy(KindStrategy):
+    change_checks = 1
+    whole_checks = 1
+
     def defaults(self, obj: Object) -> None:
         """Container items: default from max, defaultRequest from default, then from min."""
         for item in (obj.get("spec") or {}).get("limits") or ():

@@ -41,6 +41,7 @@ def needs_cluster_ip(spec: Object) -> bool:
 
 
 class ServiceStrategy(KindStrategy):
+    whole_checks = 1
     name_problems = staticmethod(names.is_dns_label)
     empty_status = {"loadBalancer": {}}
 

@@ -76,8 +76,7 @@ class PodStrategy(KindStrategy):
     def validate_update(self, ctx: WriteContext, obj: Object, old: Object) -> list[FieldError]:
         if ctx.subresource in ("binding", "eviction"):
             return []
-        errors = objectmeta.meta_update_problems(obj, old)
-        errors = errors + errors
+        errors = objectmeta.update_problems(obj, old)
         if ctx.subresource == "status":
             return errors + updates.status(obj, old)
         errors += self._metadata_and_spec(obj)
