@@ -282,3 +282,10 @@ def endpoint_slice(**endpoint: Any) -> Body:
 def test_hints_of_endpoints_are_checked(kind, hints, expected):
     _, errors = kind("endpointslices", "discovery.k8s.io").create(endpoint_slice(hints=hints))
     assert texts(errors) == [f"endpoints[0].hints.{text}" for text in expected]
+
+
+def test_a_capacitys_topology_may_not_turn_from_nowhere_to_everywhere(kind):
+    capacities = kind("csistoragecapacities", "storage.k8s.io")
+    old, errors = capacities.create(named("c", storageClassName="s"))
+    assert errors == []
+    assert texts(capacities.update({**old, "nodeTopology": {}}, old)[1]) == ["nodeTopology: Invalid value: {}: field is immutable"]

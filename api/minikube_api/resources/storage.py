@@ -315,4 +315,8 @@ class CapacityStrategy(KindStrategy):
         return errors
 
     def validate_change(self, ctx: WriteContext, obj: Object, old: Object) -> Errors:
-        return checks.unchanged(obj, old, "nodeTopology", "storageClassName")
+        errors: Errors = []
+        # an absent selector is not an empty one: nothing, and everything
+        if obj.get("nodeTopology") != old.get("nodeTopology"):
+            errors.append(err.invalid("nodeTopology", checks.shown_selector(obj.get("nodeTopology")), objectmeta.IMMUTABLE))
+        return errors + checks.unchanged(obj, old, "storageClassName")
