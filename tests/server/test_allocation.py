@@ -114,3 +114,34 @@ async def test_repair_forgets_what_a_cancelled_write_took(server: Server) -> Non
     take(made, service("b", clusterIP="10.96.9.9"))
     with pytest.raises(Invalid):
         take(made, service("c", clusterIP=held["spec"]["clusterIP"]))
+
+
+@pytest.mark.parametrize(
+    ("spec", "families", "policy"),
+    [
+        pytest.param({}, ["IPv4"], "SingleStack", id="default"),
+        pytest.param({"ipFamilyPolicy": "PreferDualStack"}, ["IPv4"], "PreferDualStack", id="prefers-two"),
+        pytest.param({"clusterIP": "None"}, ["IPv4", "IPv6"], "RequireDualStack", id="headless-without-selector"),
+        pytest.param({"clusterIP": "None", "ipFamilyPolicy": "SingleStack"}, ["IPv4"], "SingleStack", id="headless-of-one"),
+        pytest.param({"clusterIP": "None", "ipFamilies": ["IPv6"]}, ["IPv6", "IPv4"], "RequireDualStack", id="headless-six"),
+        pytest.param({"clusterIP": "None", "selector": {"a": "b"}}, ["IPv4"], "SingleStack", id="headless-with-selector"),
+    ],
+)
+def test_families_follow_from_what_was_asked(spec: dict[str, Any], families: list[str], policy: str) -> None:
+    obj = service("s", **spec)
+    take(allocator(), obj)
+    assert (obj["spec"]["ipFamilies"], obj["spec"]["ipFamilyPolicy"]) == (families, policy)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        pytest.param({"clusterIP": "None", "selector": {"a": "b"}, "ipFamilies": ["IPv6"]}, "not configured on this cluster", id="family"),
+        pytest.param({"clusterIP": "fd00::1"}, "may not use IPv6 on a cluster which is not configured for it", id="address"),
+        pytest.param({"ipFamilyPolicy": "RequireDualStack"}, "this cluster is not configured for dual-stack services", id="policy"),
+        pytest.param({"clusterIPs": ["10.96.0.9"]}, "must be empty when `clusterIP` is not specified", id="form"),
+    ],
+)  # fmt: skip
+def test_families_that_are_not_there_are_refused(spec: dict[str, Any], message: str) -> None:
+    with pytest.raises(Invalid, match=message):
+        take(allocator(), service("s", **spec))

@@ -16,6 +16,7 @@ from typing import Any
 from minikube_api.cache.requests import ListRequest
 from minikube_api.meta import field_errors, times
 from minikube_api.meta.errors import FieldError, InternalError, Invalid
+from minikube_api.resources.core import services
 from minikube_api.resources.resource import Registry, Resource
 from minikube_api.server.context import Object
 from minikube_api.server.storage import Storage
@@ -137,32 +138,44 @@ class ServiceAllocator:
                 _drop_addresses(spec, old["spec"])
             return []
         _pair_cluster_ips(spec)
-        errors = self._families(spec)
+        errors = services.address_problems(spec) or self._families(spec)
         if errors:
             return errors
         errors = self._addresses(made, spec)
         return errors or self._node_ports(made, spec, old)
 
     def _families(self, spec: Object) -> list[FieldError]:
-        headless = spec.get("clusterIP") == "None"
-        if headless and not spec.get("selector") and not spec.get("ipFamilies") and not spec.get("ipFamilyPolicy"):
+        """initIPFamilyFields: what was asked for must be there, what was not asked for follows from it."""
+        families = list(spec.get("ipFamilies") or [])
+        if spec.get("clusterIP") == "None" and not spec.get("selector"):
             # endpoints of such a service are somebody's own: they may be of either family
-            other = "IPv6" if self.family == "IPv4" else "IPv4"
-            spec["ipFamilyPolicy"], spec["ipFamilies"] = "RequireDualStack", [self.family, other]
+            policy = spec["ipFamilyPolicy"] = spec.get("ipFamilyPolicy") or "RequireDualStack"
+            families = families or [self.family]
+            if policy != "SingleStack" and len(families) < 2:
+                families.append("IPv6" if families[0] == "IPv4" else "IPv4")
+            spec["ipFamilies"] = families
             return []
-        families = spec.get("ipFamilies") or []
-        if not headless:
-            if spec.get("ipFamilyPolicy") == "RequireDualStack":
-                why = "this cluster is not configured for dual-stack services"
-                return [field_errors.invalid("spec.ipFamilyPolicy", "RequireDualStack", why)]
-            for i, family in enumerate(families):
-                if family != self.family and family in ("IPv4", "IPv6"):
-                    why = "not configured on this cluster"
-                    return [field_errors.invalid(f"spec.ipFamilies[{i}]", family, why)]
-        if not spec.get("ipFamilyPolicy"):
-            spec["ipFamilyPolicy"] = "SingleStack" if len(families) < 2 else "RequireDualStack"
-        if not families:
-            spec["ipFamilies"] = [self.family]
+        errors: list[FieldError] = []
+        policy = spec.get("ipFamilyPolicy")
+        if policy == "RequireDualStack":
+            why = "this cluster is not configured for dual-stack services"
+            errors.append(field_errors.invalid("spec.ipFamilyPolicy", policy, why))
+        for i, family in enumerate(families):
+            if family != self.family:
+                errors.append(field_errors.invalid(f"spec.ipFamilies[{i}]", family, "not configured on this cluster"))
+        for i, ip in enumerate(spec.get("clusterIPs") or ()):
+            if ip != "None" and i >= len(families) and (family := services.family(ip)) != self.family:
+                why = f"may not use {family} on a cluster which is not configured for it"
+                errors.append(field_errors.invalid(f"spec.clusterIPs[{i}]", spec["clusterIPs"], why))
+        if policy == "SingleStack":
+            for field in ("clusterIPs", "ipFamilies"):
+                if len(spec.get(field) or ()) > 1:
+                    why = f"must be RequireDualStack or PreferDualStack when multiple '{field}' are specified"
+                    errors.append(field_errors.invalid("spec.ipFamilyPolicy", policy, why))
+        if errors:
+            return errors
+        spec["ipFamilyPolicy"] = policy or "SingleStack"
+        spec["ipFamilies"] = families or [self.family]
         return []
 
     def _addresses(self, made: Reservation, spec: Object) -> list[FieldError]:

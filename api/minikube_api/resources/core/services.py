@@ -11,6 +11,7 @@ from typing import Any
 from minikube_api.meta import field_errors as err
 from minikube_api.meta import names
 from minikube_api.resources import checks
+from minikube_api.resources.addresses import cidr_warnings, ip_warnings
 from minikube_api.resources.checks import Errors, one_of
 from minikube_api.resources.objectmeta import label_problems
 from minikube_api.resources.resource import Object, WriteContext
@@ -23,6 +24,10 @@ _FAMILIES = ("IPv4", "IPv6")
 _FAMILY_POLICIES = ("PreferDualStack", "RequireDualStack", "SingleStack")
 _DISTRIBUTIONS = ("PreferClose", "PreferSameNode", "PreferSameZone")
 _DAY = 86400
+KUBELET_PORT = 10250
+_TOPOLOGY = "service.kubernetes.io/topology-mode"
+_OLD_HINTS = "service.kubernetes.io/topology-aware-hints"
+_RANGES = "service.beta.kubernetes.io/load-balancer-source-ranges"
 NONE = "None"
 
 
@@ -84,24 +89,30 @@ class ServiceStrategy(KindStrategy):
             keep(obj, old, "spec")
             return
         keep(obj, old, "status")
+        if obj["spec"].get("type") != "LoadBalancer" and (obj.get("status") or {}).get("loadBalancer"):
+            obj["status"] = {**obj["status"], "loadBalancer": {}}
         drop_for_type(obj["spec"], old["spec"])
 
     def validate(self, ctx: WriteContext, obj: Object) -> Errors:
-        return service(obj.get("spec") or {})
+        spec, annotations = obj.get("spec") or {}, obj["metadata"].get("annotations") or {}
+        return _annotations(annotations, spec) + service(spec)
 
     def validate_change(self, ctx: WriteContext, obj: Object, old: Object) -> Errors:
         return _address_changes(obj["spec"], old["spec"])
 
     def validate_status(self, ctx: WriteContext, obj: Object, old: Object) -> Errors:
         points = ((obj.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
-        return load_balancer(points, "status.loadBalancer.ingress", (obj.get("spec") or {}).get("type"))
+        path = "status.loadBalancer.ingress"
+        if points and (obj.get("spec") or {}).get("type") != "LoadBalancer":
+            return [err.forbidden(path, "may only be used when `spec.type` is 'LoadBalancer'")]
+        return load_balancer(points, path)
 
     def warnings(self, ctx: WriteContext, obj: Object, old: Object | None) -> list[str]:
         return [] if ctx.subresource else service_warnings(obj)
 
 
 def normalize_cluster_ips(spec: Object, old: Object | None) -> None:
-    """clusterIP and clusterIPs[0] are one value, whichever the client gave."""
+    """clusterIPs follow clusterIP, for clients that know the old field alone; who gives the new one must give both."""
     if spec.get("clusterIP") and not spec.get("clusterIPs"):
         spec["clusterIPs"] = [spec["clusterIP"]]
     elif old is not None and spec.get("clusterIPs") == old.get("clusterIPs") and spec.get("clusterIP") != old.get("clusterIP"):
@@ -110,8 +121,6 @@ def normalize_cluster_ips(spec: Object, old: Object | None) -> None:
             spec["clusterIPs"] = [spec["clusterIP"]]
         else:
             spec.pop("clusterIPs", None)
-    elif spec.get("clusterIPs") and not spec.get("clusterIP") and old is None:
-        spec["clusterIP"] = spec["clusterIPs"][0]
 
 
 def drop_for_type(spec: Object, old: Object) -> None:
@@ -168,6 +177,10 @@ def service(spec: Object) -> Errors:
     headless = spec.get("clusterIP") == NONE
     if not ports and not headless and kind != "ExternalName":
         errors.append(err.required("spec.ports"))
+    if kind == "LoadBalancer":
+        detail = f"may not expose port {KUBELET_PORT} externally since it is used by kubelet"
+        exposed = [i for i, port in enumerate(ports) if port.get("port") == KUBELET_PORT]
+        errors += [err.invalid(f"spec.ports[{i}]", KUBELET_PORT, detail) for i in exposed]
     if kind == "LoadBalancer" and headless:
         errors.append(err.invalid("spec.clusterIPs[0]", NONE, "may not be set to 'None' for LoadBalancer services"))
     if kind == "NodePort" and headless:
@@ -178,7 +191,7 @@ def service(spec: Object) -> Errors:
     if spec.get("selector"):
         errors += label_problems(spec["selector"], "spec.selector")
     errors += _session_affinity(spec)
-    errors += _addresses(spec)
+    errors += address_problems(spec)
     for i, address in enumerate(spec.get("externalIPs") or ()):
         path = f"spec.externalIPs[{i}]"
         problems = checks.ip(address, path)
@@ -275,46 +288,68 @@ def _session_affinity(spec: Object) -> Errors:
     return errors
 
 
-def _addresses(spec: Object) -> Errors:
-    """ValidateServiceClusterIPsRelatedFields."""
+def address_problems(spec: Object) -> Errors:
+    """ValidateServiceClusterIPsRelatedFields, which allocation asks for too, before it gives addresses out."""
     if spec.get("type") == "ExternalName":
         return []
-    errors: Errors = []
+    path = "spec.clusterIPs"
     addresses, families = spec.get("clusterIPs") or [], spec.get("ipFamilies") or []
-    policy = spec.get("ipFamilyPolicy")
-    for i, family in enumerate(families):
-        errors += one_of(family, f"spec.ipFamilies[{i}]", _FAMILIES)
-        if family in families[:i]:
-            errors.append(err.duplicate(f"spec.ipFamilies[{i}]", family))
+    policy, single = spec.get("ipFamilyPolicy"), spec.get("clusterIP") or ""
+    errors: Errors = []
+    if single and not addresses:
+        errors.append(err.required(path))
+    elif single and addresses[0] != single:
+        errors.append(err.invalid(path, addresses, "first value must match `clusterIP`"))
+    elif addresses and not single:
+        errors.append(err.invalid(path, addresses, "must be empty when `clusterIP` is not specified"))
+    for i, wanted in enumerate(families):
+        errors += one_of(wanted, f"spec.ipFamilies[{i}]", _FAMILIES)
+        if wanted in families[:i]:
+            errors.append(err.duplicate(f"spec.ipFamilies[{i}]", wanted))
     if policy is not None:
         errors += one_of(policy, "spec.ipFamilyPolicy", _FAMILY_POLICIES)
-    first, single = (addresses[0] if addresses else ""), spec.get("clusterIP") or ""
-    if single and not addresses:
-        errors.append(err.required("spec.clusterIPs"))
-    elif addresses and not single:
-        detail = "must be empty when `clusterIP` is not specified"
-        errors.append(err.invalid("spec.clusterIPs", addresses, detail))
-    elif first != single:
-        errors.append(err.invalid("spec.clusterIPs", addresses, "first value must match `clusterIP`"))
-    if len(addresses) > 2:
-        errors.append(err.invalid("spec.clusterIPs", addresses, "may only hold up to 2 values"))
+    bad: Errors = []
     for i, address in enumerate(addresses):
-        if address == NONE:
-            if len(addresses) > 1:
-                detail = "'None' must be the first and only value"
-                errors.append(err.invalid(f"spec.clusterIPs[{i}]", address, detail))
-            continue
-        errors += checks.ip(address, f"spec.clusterIPs[{i}]")
-    return errors + _families_match(addresses, families)
+        if i or address != NONE:
+            bad += checks.ip(address, f"{path}[{i}]")
+        elif len(addresses) > 1:
+            bad.append(err.invalid(path, addresses, "'None' must be the first and only value"))
+    errors += bad
+    if len(addresses) > 2:
+        errors.append(err.invalid(path, addresses, "may only hold up to 2 values"))
+    if bad:
+        return errors
+    if len(addresses) > 1 and len({family(address) for address in addresses}) < 2:
+        errors.append(err.invalid(path, addresses, "may specify no more than one IP for each IP family"))
+    return errors or _families_match(addresses, families)
+
+
+def family(address: str) -> str:
+    parsed = names.parse_ip(address)
+    return f"IPv{parsed.version}" if parsed is not None else ""
 
 
 def _families_match(addresses: list[str], families: list[str]) -> Errors:
+    return [
+        err.invalid(f"spec.clusterIPs[{i}]", address, f"expected an {wanted} value as indicated by `ipFamilies[{i}]`")
+        for i, (address, wanted) in enumerate(zip(addresses, families, strict=False))
+        if address != NONE and family(address) != wanted
+    ]
+
+
+def _annotations(annotations: dict[str, str], spec: Object) -> Errors:
     errors: Errors = []
-    for i, (address, family) in enumerate(zip(addresses, families, strict=False)):
-        parsed = names.parse_ip(address) if address != NONE else None
-        if parsed is not None and family in _FAMILIES and f"IPv{parsed.version}" != family:
-            detail = f"expected an {family} value as indicated by `ipFamilies[{i}]`"
-            errors.append(err.invalid(f"spec.clusterIPs[{i}]", address, detail))
+    mode, hints = annotations.get(_TOPOLOGY), annotations.get(_OLD_HINTS)
+    if mode is not None and hints is not None and mode != hints:
+        detail = f"must match annotations[{_OLD_HINTS}] when both are specified"
+        errors.append(err.invalid(f"metadata.annotations[{_TOPOLOGY}]", mode, detail))
+    ranges = annotations.get(_RANGES)
+    if ranges is not None and not spec.get("loadBalancerSourceRanges"):
+        path = f"metadata.annotations[{_RANGES}]"
+        if spec.get("type") != "LoadBalancer":
+            errors.append(err.forbidden(path, "may only be used when `type` is 'LoadBalancer'"))
+        if ranges.strip():
+            errors += [e for one in ranges.strip().split(",") for e in checks.named(one.strip(), path, names.cidr)]
     return errors
 
 
@@ -360,7 +395,7 @@ def _load_balancer_fields(spec: Object) -> Errors:
     if ranges and not balancer:
         errors.append(err.forbidden("spec.LoadBalancerSourceRanges", "may only be used when `type` is 'LoadBalancer'"))
     for i, one in enumerate(ranges):
-        errors += checks.named(one.strip(), f"spec.loadBalancerSourceRanges[{i}]", names.cidr)
+        errors += checks.named(one.strip(), f"spec.LoadBalancerSourceRanges[{i}]", names.cidr)
     return errors
 
 
@@ -392,10 +427,8 @@ def _address_changes(new: Object, old: Object) -> Errors:
         return errors
     addresses, before = new.get("clusterIPs") or [], old.get("clusterIPs") or []
     if before and (not addresses or addresses[0] != before[0]):
-        path = "spec.clusterIPs[0]"
-        errors.append(
-            err.invalid(path, addresses, "may not change once set") if addresses else err.required(path, "may not be unset")
-        )
+        detail = "may not change once set" if addresses else "primary clusterIP can not be unset"
+        errors.append(err.invalid("spec.clusterIPs[0]", addresses or None, detail))
     families, was = new.get("ipFamilies") or [], old.get("ipFamilies") or []
     if was and families and families[0] != was[0]:
         errors.append(err.invalid("spec.ipFamilies[0]", families, "may not change once set"))
@@ -403,10 +436,15 @@ def _address_changes(new: Object, old: Object) -> Errors:
         errors.append(err.invalid("spec.clusterIPs[1]", addresses, "may not change once set"))
     if new.get("type") == old.get("type") == "LoadBalancer" and new.get("loadBalancerClass") != old.get("loadBalancerClass"):
         errors.append(err.invalid("spec.loadBalancerClass", new.get("loadBalancerClass"), "may not change once set"))
+    health, had = new.get("healthCheckNodePort"), old.get("healthCheckNodePort")
+    if needs_health_check(new) and needs_health_check(old) and had and health != had:
+        detail = "cannot change healthCheckNodePort on loadBalancer service with externalTraffic=Local during update"
+        errors.append(err.invalid("spec.healthCheckNodePort", health or 0, detail))
     return errors
 
 
-def load_balancer(points: Any, path: str, kind: str | None) -> Errors:
+def load_balancer(points: Any, path: str) -> Errors:
+    """ValidateLoadBalancerStatus: where a balancer is reached."""
     errors: Errors = []
     for i, point in enumerate(points):
         at = f"{path}[{i}]"
@@ -426,36 +464,35 @@ def load_balancer(points: Any, path: str, kind: str | None) -> Errors:
     return errors
 
 
-_TOPOLOGY = "service.kubernetes.io/topology-mode"
-_OLD_HINTS = "service.kubernetes.io/topology-aware-hints"
-
-
 def service_warnings(obj: Object) -> list[str]:
     """pkg/api/service: GetWarningsForService."""
     spec, found = obj.get("spec") or {}, []
     annotations = obj["metadata"].get("annotations") or {}
     if _OLD_HINTS in annotations:
         found.append(f"annotation {_OLD_HINTS} is deprecated, please use {_TOPOLOGY} instead")
-    headless = spec.get("clusterIP") == NONE
-    if headless and spec.get("type") == "ClusterIP":
+    headless, kind = spec.get("clusterIP") == NONE, spec.get("type")
+    if spec.get("clusterIP") and not headless and kind != "ExternalName":
+        for i, address in enumerate(spec.get("clusterIPs") or ()):
+            found += ip_warnings(address, f"spec.clusterIPs[{i}]")
+    if headless and kind == "ClusterIP":
         if spec.get("loadBalancerIP"):
             found.append("spec.loadBalancerIP is ignored for headless services")
         if spec.get("externalIPs"):
             found.append("spec.externalIPs is ignored for headless services")
         if spec.get("sessionAffinity") not in (None, "", NONE):
             found.append("spec.SessionAffinity is ignored for headless services")
-    if spec.get("type") != "ExternalName" and spec.get("externalName"):
+    for i, address in enumerate(spec.get("externalIPs") or ()):
+        found += ip_warnings(address, f"spec.externalIPs[{i}]")
+    if spec.get("loadBalancerIP"):
+        found += ip_warnings(spec["loadBalancerIP"], "spec.loadBalancerIP")
+    for i, one in enumerate(spec.get("loadBalancerSourceRanges") or ()):
+        found += cidr_warnings(one, f"spec.loadBalancerSourceRanges[{i}]")
+    if kind == "ExternalName" and spec.get("externalIPs"):
+        found.append('spec.externalIPs is ignored when spec.type is "ExternalName"')
+    if kind != "ExternalName" and spec.get("externalName"):
         found.append('spec.externalName is ignored when spec.type is not "ExternalName"')
     if spec.get("externalIPs"):
         found.append("spec.externalIPs is deprecated and may no longer be implemented in some clusters")
     if spec.get("trafficDistribution") == "PreferClose":
         found.append('spec.trafficDistribution: "PreferClose" is deprecated; use "PreferSameZone"')
-    for field in ("clusterIPs", "externalIPs"):
-        for i, address in enumerate(spec.get(field) or ()):
-            parsed = names.parse_ip(address) if address != NONE else None
-            if parsed is not None and str(parsed) != address:
-                text = "IPv6 address" if parsed.version == 6 else "IP address"
-                found.append(
-                    f'spec.{field}[{i}]: non-standard {text} "{address}" will be considered invalid in a future Kubernetes release: use "{parsed}"'
-                )
     return found
