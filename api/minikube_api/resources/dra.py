@@ -14,7 +14,7 @@ from minikube_api.resources import checks, device_selectors
 from minikube_api.resources.checks import Errors, one_of
 from minikube_api.resources.pods import placement
 from minikube_api.resources.resource import Object, WriteContext
-from minikube_api.resources.strategies import KindStrategy, keep
+from minikube_api.resources.strategies import KindStrategy, keep, same
 
 _MODES = ("All", "ExactCount")
 _LISTED_MAX, _SUBREQUESTS_MAX, _CONDITIONS_MAX = 32, 8, 8
@@ -218,7 +218,7 @@ class ClaimStrategy(KindStrategy):
 
     def validate_update(self, ctx: WriteContext, obj: Object, old: Object) -> Errors:
         errors = super().validate_update(ctx, obj, old)
-        if ctx.subresource != "status" and obj.get("spec") != old.get("spec"):
+        if ctx.subresource != "status" and not same(obj.get("spec"), old.get("spec")):
             # only the change counts, not what else would be wrong with it
             shown = _go(obj.get("spec"))
             return [e for e in errors if not e.path.startswith("spec")] + [err.invalid("spec", shown, "field is immutable")]
@@ -298,7 +298,7 @@ class ClaimTemplateStrategy(KindStrategy):
         return claim_spec((obj.get("spec") or {}).get("spec") or {}, "spec.spec")
 
     def validate_change(self, ctx: WriteContext, obj: Object, old: Object) -> Errors:
-        if obj.get("spec") == old.get("spec"):
+        if same(obj.get("spec"), old.get("spec")):
             return []
         spec = obj.get("spec") or {}
         # ObjectMeta is embedded: its fields come first, under their JSON names

@@ -93,7 +93,7 @@ class KindStrategy(Strategy):
             obj["metadata"]["generation"] = (old["metadata"].get("generation") or 0) + 1
 
     def desired_state_changed(self, obj: Object, old: Object) -> bool:
-        return any(obj.get(field) != old.get(field) for field in self.spec_fields)
+        return any(not same(obj.get(field), old.get(field)) for field in self.spec_fields)
 
     def validate_create(self, ctx: WriteContext, obj: Object) -> list[FieldError]:
         errors = objectmeta.meta_problems(obj, self.namespaced, self.name_problems)
@@ -120,6 +120,17 @@ def _copied(tree: Any) -> Any:
     if isinstance(tree, Mapping):
         return {key: _copied(value) for key, value in tree.items()}
     return tree
+
+
+def same(new: Any, old: Any) -> bool:
+    """Go's semantic equality (apiequality.Semantic): an empty list is none, and null is absent."""
+    if new == old:
+        return True
+    if isinstance(new, dict) and isinstance(old, dict):
+        return all(same(new.get(key), old.get(key)) for key in new.keys() | old.keys())
+    if new and old and isinstance(new, list) and isinstance(old, list):
+        return len(new) == len(old) and all(same(one, other) for one, other in zip(new, old, strict=True))
+    return new in (None, []) and old in (None, [])
 
 
 def set_default(tree: Object, field: str, value: Any) -> None:

@@ -147,7 +147,8 @@ class DeploymentStrategy(TemplateStrategy):
 
     def desired_state_changed(self, obj: Object, old: Object) -> bool:
         # the deployment controller reads annotations too
-        return obj.get("spec") != old.get("spec") or obj["metadata"].get("annotations") != old["metadata"].get("annotations")
+        meta, was = obj["metadata"], old["metadata"]
+        return super().desired_state_changed(obj, old) or meta.get("annotations") != was.get("annotations")
 
     def keep_all_but_status(self, obj: Object, old: Object) -> None:
         super().keep_all_but_status(obj, old)

@@ -13,7 +13,7 @@ from minikube_api.resources.checks import Errors, one_of
 from minikube_api.resources.core.services import special_ip
 from minikube_api.resources.objectmeta import label_problems, label_value_problems
 from minikube_api.resources.resource import Object, WriteContext
-from minikube_api.resources.strategies import KindStrategy
+from minikube_api.resources.strategies import KindStrategy, same
 
 _PROTOCOLS = ("SCTP", "TCP", "UDP")
 _leading_zero_re = re.compile(r"(^|\.)0[0-9]")
@@ -87,7 +87,7 @@ class EndpointSliceStrategy(KindStrategy):
         obj.setdefault("endpoints", None)
 
     def desired_state_changed(self, obj: Object, old: Object) -> bool:
-        if any(obj.get(f) != old.get(f) for f in ("addressType", "endpoints", "ports")):
+        if not all(same(obj.get(f), old.get(f)) for f in ("addressType", "endpoints", "ports")):
             return True
         return obj["metadata"].get("labels") != old["metadata"].get("labels")
 
