@@ -424,3 +424,19 @@ def test_a_template_is_warned_of_again_when_the_spec_changes(kind, change, warne
     new, _ = found.update(new, old)
     texts_of = found.strategy.warnings(WriteContext(user="u", now=START), new, old)
     assert [text.split(":")[0] for text in texts_of] == ["spec.template.spec.nodeSelector[beta.kubernetes.io/os]"] * warned
+
+
+@pytest.mark.parametrize(
+    ("plural", "name"),
+    [
+        pytest.param("statefulsets", "status.readyReplicas", id="statefulset"),
+        pytest.param("replicasets", "readyReplicas", id="replicaset"),
+    ],
+)
+def test_a_status_cannot_have_more_available_than_ready_replicas(kind, plural, name):
+    found = kind(plural, "apps")
+    old, errors = found.create(deployment())
+    assert errors == []
+    status = {"replicas": 2, "readyReplicas": 1, "availableReplicas": 2}
+    wanted = [f"status.availableReplicas: Invalid value: 2: cannot be greater than {name}"]
+    assert texts(found.update({**old, "status": status}, old, "status")[1]) == wanted

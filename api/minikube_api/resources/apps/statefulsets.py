@@ -105,7 +105,9 @@ class StatefulSetStrategy(TemplateStrategy):
         status = obj.get("status") or {}
         fields = ("replicas", "readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas", "observedGeneration")
         errors = nonnegative_fields(status, "status", *fields, "collisionCount") + collisions(status, old)
-        return errors + counts(status, "readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas")
+        return errors + counts(
+            status, "readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas", ready_name="status.readyReplicas"
+        )
 
 
 def _pod_spec(tree: Object) -> Errors:

@@ -193,7 +193,7 @@ def collisions(status: Object, old: Object) -> Errors:
     return []
 
 
-def counts(status: Object, *fields: str) -> Errors:
+def counts(status: Object, *fields: str, ready_name: str = "readyReplicas") -> Errors:
     replicas, ready = status.get("replicas") or 0, status.get("readyReplicas") or 0
     errors: Errors = []
     for field in fields:
@@ -201,7 +201,7 @@ def counts(status: Object, *fields: str) -> Errors:
         if value > replicas:
             errors.append(err.invalid(f"status.{field}", value, "cannot be greater than status.replicas"))
         if field == "availableReplicas" and value > ready:
-            errors.append(err.invalid(f"status.{field}", value, "cannot be greater than readyReplicas"))
+            errors.append(err.invalid(f"status.{field}", value, f"cannot be greater than {ready_name}"))
     return errors
 
 
