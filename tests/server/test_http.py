@@ -169,13 +169,68 @@ async def test_exec_reaches_the_kubelet_of_the_pods_node(server: Server, backend
     writer.close()
 
 
-async def test_an_unreachable_pod_is_503(server: Server, http: aiohttp.ClientSession) -> None:
+async def test_an_unreachable_pod_is_503_in_gos_words(server: Server, http: aiohttp.ClientSession) -> None:
     api = Api(server)
     await api.ok("POST", PODS, pod("p", "n1"))
     await api.patch(f"{PODS}/p/status", {"status": {"podIP": "127.0.0.1", "podIPs": [{"ip": "127.0.0.1"}]}})
     async with http.get(f"{PODS}/p:1/proxy/") as response:
         assert response.status == 503
-        assert (await response.json())["message"].startswith("error trying to reach service: ")
+        assert (await response.json())["message"] == (
+            "error trying to reach service: dial tcp 127.0.0.1:1: connect: connection refused"
+        )
+
+
+async def _plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(1)
+    writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+    writer.close()
+
+
+async def test_a_pod_that_speaks_no_tls_is_told_apart(server: Server, http: aiohttp.ClientSession) -> None:
+    listening = await asyncio.start_server(_plain, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    api = Api(server)
+    await api.ok("POST", PODS, pod("p", "n1"))
+    await api.patch(f"{PODS}/p/status", {"status": {"podIP": "127.0.0.1", "podIPs": [{"ip": "127.0.0.1"}]}})
+    async with http.get(f"{PODS}/https:p:{port}/proxy/") as response:
+        assert response.status == 503
+        message = (await response.json())["message"]
+    listening.close()
+    assert message == "error trying to reach service: http: server gave HTTP response to HTTPS client"
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        pytest.param(
+            "log?container=c",
+            'Get "https://127.0.0.1:1/containerLogs/default/p/c": dial tcp 127.0.0.1:1: connect: connection refused',
+            id="log",
+        ),
+        pytest.param(
+            "exec?command=true&stdout=true",
+            "error dialing backend: dial tcp 127.0.0.1:1: connect: connection refused",
+            id="exec",
+        ),
+    ],
+)
+async def test_an_unreachable_kubelet_is_500_without_a_reason(
+    server: Server, http: aiohttp.ClientSession, path: str, message: str
+) -> None:
+    api = Api(server)
+    await api.ok("POST", "/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}})
+    status = {
+        "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": 1}},
+    }
+    await api.patch("/api/v1/nodes/n1/status", {"status": status})
+    await api.ok("POST", PODS, pod("p", "n1"))
+    upgrade = {"Connection": "Upgrade", "Upgrade": "SPDY/3.1"} if path.startswith("exec") else {}
+    async with http.get(f"{PODS}/p/{path}", headers=upgrade) as response:
+        assert response.status == 500
+        answer = await response.json()
+    assert answer["message"] == message
+    assert "reason" not in answer
 
 
 async def test_a_request_of_the_server_as_a_whole_is_answered(server: Server) -> None:

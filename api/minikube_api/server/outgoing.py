@@ -49,7 +49,7 @@ def open_session(dialer: Dialer, locate: Locate, context: ssl.SSLContext, *, dec
             try:
                 sock = await dialer.connect(host, port)
             except (OSError, TimeoutError) as error:
-                raise Unreachable(_dialing(host, port, error)) from error
+                raise Unreachable(dialing_words(host, port, error)) from error
             loop = asyncio.get_running_loop()
             try:
                 _, protocol = await loop.create_connection(self._factory, sock=sock, ssl=context, server_hostname=server_name)
@@ -98,6 +98,8 @@ def go_words(error: BaseException) -> str:
         if error.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE"):
             return "http: server gave HTTP response to HTTPS client"
         return f"remote error: tls: {(error.reason or str(error)).lower().replace('_', ' ')}"
+    if isinstance(error, ConnectionAbortedError) and error.errno is None:
+        return "net/http: TLS handshake timeout"
     if isinstance(error, OSError) and error.errno in _ERRNO:
         return f"read: {_ERRNO[error.errno]}"
     return "EOF"
@@ -111,7 +113,7 @@ def _x509(error: ssl.SSLCertVerificationError) -> str:
     return error.verify_message[:1].lower() + error.verify_message[1:]
 
 
-def _dialing(host: str, port: int, error: BaseException) -> str:
+def dialing_words(host: str, port: int, error: BaseException) -> str:
     import socket
 
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -17,10 +17,13 @@ from typing import Any
 import aiohttp
 from aiohttp.web_request import BaseRequest
 
-from minikube_api.meta.errors import ServiceUnavailable
+from minikube_api.meta.errors import ServiceUnavailable, StatusError
 from minikube_api.server.contract import Dialer
+from minikube_api.server.outgoing import Unreachable, dialing_words, go_words
 
 _CHUNK = 1 << 16
+#: seconds a TLS handshake may take (net/http's DefaultTransport)
+HANDSHAKE = 10.0
 #: headers that belong to one hop, or to this server alone
 _NOT_FORWARDED = frozenset(
     {"host", "authorization", "content-length", "transfer-encoding", "keep-alive", "te", "trailer", "proxy-authorization"}
@@ -43,19 +46,37 @@ class Target:
 
 
 async def connect(dialer: Dialer, target: Target) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Raises ServiceUnavailable in kube-apiserver's words."""
+    """For an upgrade. Raises what kube-apiserver answers then: a 500 without a reason."""
     try:
-        sock = await dialer.connect(target.host, target.port)
-        if target.context is None:
-            return await asyncio.open_connection(sock=sock)
-        return await asyncio.open_connection(sock=sock, ssl=target.context, server_hostname=target.server_name or target.host)
+        sock = await _dial(dialer, target)
+        try:
+            if target.context is None:
+                return await asyncio.open_connection(sock=sock)
+            name = target.server_name or target.host
+            return await asyncio.open_connection(
+                sock=sock, ssl=target.context, server_hostname=name, ssl_handshake_timeout=HANDSHAKE
+            )
+        except OSError as error:
+            raise Unreachable(go_words(error)) from error
+    except Unreachable as error:
+        raise StatusError(f"error dialing backend: {error}", reason="") from error
+
+
+async def _dial(dialer: Dialer, target: Target) -> socket.socket:
+    try:
+        return await dialer.connect(target.host, target.port)
     except (OSError, TimeoutError) as error:
-        raise unreachable(target, error) from error
+        raise Unreachable(dialing_words(target.host, target.port, error)) from error
 
 
-def unreachable(target: Target, error: Exception) -> ServiceUnavailable:
-    why = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return ServiceUnavailable(f"error trying to reach service: dial tcp {target.authority}: connect: {why.lower()}")
+def unreachable(error: aiohttp.ClientError | Unreachable) -> ServiceUnavailable:
+    """What a proxied request without an upgrade is answered then."""
+    return ServiceUnavailable(f"error trying to reach service: {reason(error)}")
+
+
+def reason(error: aiohttp.ClientError | Unreachable) -> str:
+    """Why a request got no answer, in Go's words."""
+    return str(error) if isinstance(error, Unreachable) else go_words(error)
 
 
 def request_head(method: str, path: str, target: Target, headers: Iterable[tuple[str, str]]) -> bytes:
@@ -149,12 +170,16 @@ class DialingConnector(aiohttp.BaseConnector):
     async def _create_connection(self, req: Any, traces: Any, timeout: Any) -> Any:
         target = self._target
         loop = asyncio.get_running_loop()
+        sock = await _dial(self._dialer, target)
         try:
-            sock = await self._dialer.connect(target.host, target.port)
             server_name = (target.server_name or target.host) if target.context is not None else None
-            _, protocol = await loop.create_connection(self._factory, sock=sock, ssl=target.context, server_hostname=server_name)
-        except (OSError, TimeoutError) as error:
-            raise unreachable(target, error) from error
+            handshake = HANDSHAKE if target.context is not None else None
+            _, protocol = await loop.create_connection(
+                self._factory, sock=sock, ssl=target.context, server_hostname=server_name, ssl_handshake_timeout=handshake
+            )
+        except OSError as error:
+            sock.close()
+            raise Unreachable(go_words(error)) from error
         return protocol
 
 

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from minikube_api.meta.errors import StatusError
 from minikube_api.server import tunnels
 from minikube_api.server.context import Answer, Object, Reply, Request, Stream, Tunnel, UserInfo
 from minikube_api.server.outgoing import Unreachable, go_words, open_session, tls_context
@@ -105,7 +106,10 @@ class Backend:
     async def _tunnel(self, request: Request, path: str) -> Reply:
         host, port, name = await self._locate()
         target = Target(host, port, self.context, name)
-        reader, writer = await tunnels.connect(self._server.config.dialer, target)
+        try:
+            reader, writer = await tunnels.connect(self._server.config.dialer, target)
+        except StatusError as error:
+            return unavailable(error.message)
         upgrade = [(k, v) for k, v in request.headers.items() if k.lower() in ("connection", "upgrade")]
         head = tunnels.request_head(request.method, path, target, [*forwarded_headers(request), *upgrade])
 

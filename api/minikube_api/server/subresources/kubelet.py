@@ -20,6 +20,7 @@ from minikube_api.server.admission.chain import AdmissionChain
 from minikube_api.server.context import Object, Reply, Request, Stream, Tunnel
 from minikube_api.server.contract import AdmissionAttributes
 from minikube_api.server.negotiation import View
+from minikube_api.server.outgoing import Unreachable
 from minikube_api.server.tunnels import Target
 from minikube_api.server.websockets import LOG_PROTOCOLS, over_websocket, send_log
 from minikube_api.server.websockets import wanted as websocket_wanted
@@ -108,9 +109,10 @@ class KubeletStreams:
         try:
             url = f"https://{target.authority}{path}"
             response = await session.get(url, params=query)
-        except aiohttp.ClientError as error:
+        except (aiohttp.ClientError, Unreachable) as error:
             await session.close()
-            raise tunnels.unreachable(target, error) from error
+            asked = f"{url}?{urlencode(query)}" if query else url
+            raise StatusError(f'Get "{asked}": {tunnels.reason(error)}', reason="") from error
         except BaseException:
             await session.close()
             raise

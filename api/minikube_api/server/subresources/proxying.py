@@ -21,6 +21,7 @@ from minikube_api.resources.resource import Resource
 from minikube_api.server import tunnels
 from minikube_api.server.context import Answer, Object, Reply, Request, Stream, Tunnel
 from minikube_api.server.negotiation import View
+from minikube_api.server.outgoing import Unreachable
 from minikube_api.server.services import ready_addresses
 from minikube_api.server.subresources.kubelet import Kubelets, admit_connect
 from minikube_api.server.tunnels import Target
@@ -154,9 +155,9 @@ class Proxies:
                 allow_redirects=False,
                 skip_auto_headers=("User-Agent", "Accept", "Content-Type", "Accept-Encoding"),
             )
-        except aiohttp.ClientError as error:
+        except (aiohttp.ClientError, Unreachable) as error:
             await session.close()
-            raise tunnels.unreachable(target, error) from error
+            raise tunnels.unreachable(error) from error
         except BaseException:
             await session.close()
             raise
