@@ -106,13 +106,13 @@ class KubeletStreams:
             timeout=aiohttp.ClientTimeout(total=None),
             auto_decompress=False,
         )
+        url = f"https://{target.authority}{path}"
         try:
-            url = f"https://{target.authority}{path}"
             response = await session.get(url, params=query)
         except (aiohttp.ClientError, Unreachable) as error:
             await session.close()
-            asked = f"{url}?{urlencode(query)}" if query else url
-            raise StatusError(f'Get "{asked}": {tunnels.reason(error)}', reason="") from error
+            asked = f"?{urlencode(query)}" if query else ""
+            raise StatusError(f'Get "{url}{asked}": {tunnels.reason(error)}', reason="") from error
         except BaseException:
             await session.close()
             raise
