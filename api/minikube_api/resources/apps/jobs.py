@@ -48,7 +48,7 @@ class JobStrategy(TemplateStrategy):
 
     def validate(self, ctx: WriteContext, obj: Object) -> Errors:
         tree = obj.get("spec") or {}
-        errors = job_rules.job_spec(tree, "spec") + _pod_names(obj)
+        errors = _generated_selector_problems(obj) + job_rules.job_spec(tree, "spec") + _pod_names(obj)
         selector = tree.get("selector")
         if selector is None:
             errors.append(err.required("spec.selector"))
@@ -57,9 +57,6 @@ class JobStrategy(TemplateStrategy):
         if selects(selector, labels) is False:
             errors.append(err.invalid("spec.template.metadata.labels", checks.shown_labels(labels), MISMATCH))
         return errors
-
-    def validate_new(self, ctx: WriteContext, obj: Object) -> Errors:
-        return _generated_selector_problems(obj)
 
     def validate_change(self, ctx: WriteContext, obj: Object, old: Object) -> Errors:
         new, was = obj["spec"], old["spec"]
