@@ -11,7 +11,7 @@ from minikube_py.cluster.credentials import ADMIN, CONTROLLERS, SCHEDULER, Crede
 from minikube_py.cluster.layout import Layout
 from minikube_py.cluster.network import Network
 from minikube_py.cluster.reporting import Reporter
-from minikube_py.cluster.spec import ClusterSpec
+from minikube_py.cluster.spec import HOLLOW_NODE_NETWORK, ClusterSpec
 
 if TYPE_CHECKING:
     from minikube_py.cluster.agents import Agents
@@ -116,6 +116,8 @@ class Components:
     def _hollow(self, group: asyncio.TaskGroup) -> Ready:
         from minikube_agents.kubelet.hollow_nodes import HollowNodes, HollowOptions
 
-        hollow = HollowNodes(self.client(ADMIN), self.spec.nodes, HollowOptions(prefix=f"{self.spec.name}-node-"))
+        hollow = HollowNodes(
+            self.client(ADMIN), self.spec.nodes, HollowOptions(prefix=f"{self.spec.name}-node-", node_network=HOLLOW_NODE_NETWORK)
+        )
         group.create_task(hollow.run(), name="hollow-nodes")
         return hollow.registered.wait

@@ -102,11 +102,16 @@ async def start_control_plane(
     spec: ClusterSpec, layout: Layout, credentials: Credentials, network: Network | None
 ) -> ControlPlane:
     """A started API server, reachable from inside the cluster's network too. Raises OSError in the user's words when its port is taken."""
-    inside, dialer = None, None
+    inside: socket.socket | None = None
+    dialer: Dialer | None = None
     if network is not None:
         from minikube_py.cluster.egress import ClusterDialer
 
         inside, dialer = await network.api_listener(), ClusterDialer(network)
+    elif spec.runtime == "hollow":
+        from minikube_py.cluster.egress import HollowDialer
+
+        dialer = HollowDialer()
     advertise = network.control_plane if network is not None else None
     config = server_config(spec, layout, credentials, inside=inside, advertise=advertise, dialer=dialer)
     plane = ControlPlane(spec, layout, credentials, config)

@@ -19,6 +19,8 @@ PROXY_MODES = ("nftables", "userspace")
 #: what a cluster gets when it has the machine to itself
 POD_CIDR = "10.244.0.0/16"
 SERVICE_CIDR = "10.96.0.0/16"
+#: addresses that hollow nodes say they have; nothing listens there
+HOLLOW_NODE_NETWORK = "172.20.0.0/16"
 
 
 class SpecError(ValueError):

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from api_processes import wait_for
 
 MINICTL = str(Path(sys.executable).with_name("minictl"))
 HELLO = str(Path(__file__).parents[2] / "examples" / "hello.yaml")
@@ -112,3 +113,14 @@ def test_kept_data_is_there_after_down_and_up(minictl):
     gone = minictl("down", "--name", "kept", "--purge")
     assert gone.stdout.rstrip().endswith("ended, data deleted")
     assert minictl("down", "--name", "kept").returncode == 1
+
+
+def test_logs_of_a_simulated_pod_are_refused_as_by_a_node_without_kubelet(cluster, minictl):
+    """Whatever host of this machine's networks has the address that a hollow node says it has, it is never dialled."""
+    pod = {"metadata": {"name": "mute"}, "spec": {"containers": [{"name": "c", "image": "x"}]}, "apiVersion": "v1", "kind": "Pod"}
+    assert minictl("apply", "-f", "-", stdin=json.dumps(pod)).returncode == 0
+    wait_for(lambda: '"Running"' in minictl("get", "pod", "mute", "-o", "json").stdout, "the pod")
+    done = minictl("logs", "mute")
+    assert done.returncode == 1
+    assert ":10250: connect: connection refused" in done.stderr
+    assert done.stderr.count("\n") == 1
