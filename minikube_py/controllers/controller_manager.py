@@ -50,6 +50,7 @@ CONTROLLERS: Final[dict[str, str]] = {
     "taint-eviction-controller": "taint_eviction:TaintEvictionController",
     "node-ipam-controller": "node_ipam:NodeIpamController",
     "pod-garbage-collector-controller": "pod_gc:PodGarbageCollector",
+    "validatingadmissionpolicy-status-controller": "policy_status:PolicyStatusController",
 }
 
 
