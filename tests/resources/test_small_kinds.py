@@ -288,4 +288,23 @@ def test_a_capacitys_topology_may_not_turn_from_nowhere_to_everywhere(kind):
     capacities = kind("csistoragecapacities", "storage.k8s.io")
     old, errors = capacities.create(named("c", storageClassName="s"))
     assert errors == []
-    assert texts(capacities.update({**old, "nodeTopology": {}}, old)[1]) == ["nodeTopology: Invalid value: {}: field is immutable"]
+    assert texts(capacities.update({**old, "nodeTopology": {}}, old)[1]) == [
+        "nodeTopology: Invalid value: {}: field is immutable"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        pytest.param("b.c.", [], id="final-dot"),
+        pytest.param("", ["Required value"], id="empty"),
+        pytest.param(
+            "a", ['Invalid value: "a": should be a domain with at least two segments separated by dots'], id="one-label"
+        ),
+        pytest.param("a" * 64 + ".b", [f'Invalid value: "{"a" * 64}": must be no more than 63 characters'], id="long-label"),
+    ],
+)
+def test_names_of_endpoints_are_whole_domains(kind, address, expected):
+    body = named("e", addressType="FQDN", ports=[], endpoints=[{"addresses": [address]}])
+    _, errors = kind("endpointslices", "discovery.k8s.io").create(body)
+    assert texts(errors) == [f"endpoints[0].addresses[0]: {text}" for text in expected]

@@ -162,7 +162,7 @@ def _hints(hints: Object, path: str) -> Errors:
 def _slice_address(address: str, kind: str | None, path: str, i: int) -> Errors:
     at = f"{path}[{i}]"
     if kind == "FQDN":
-        return checks.named(address.rstrip("."), at, _fqdn)
+        return _fqdn(address, at)
     if kind not in ("IPv4", "IPv6"):
         return []
     version = int(kind[-1])
@@ -177,11 +177,20 @@ def _slice_address(address: str, kind: str | None, path: str, i: int) -> Errors:
     return errors + special_ip(address, at)
 
 
-def _fqdn(value: str) -> list[str]:
-    problems = names.dns1123_subdomain(value)
-    if not problems and "." not in value:
-        return ["should be a domain with at least two segments separated by dots"]
-    return problems
+def _fqdn(name: str, path: str) -> Errors:
+    """IsFullyQualifiedDomainName; one dot may end it."""
+    if not name:
+        return [err.required(path)]
+    name = name.removesuffix(".")
+    if problems := names.dns1123_subdomain(name):
+        return [err.invalid(path, name, ",".join(problems))]
+    labels = name.split(".")
+    if len(labels) < 2:
+        return [err.invalid(path, name, "should be a domain with at least two segments separated by dots")]
+    for label in labels:
+        if problems := names.dns1123_label(label):
+            return [err.invalid(path, label, ",".join(problems))]
+    return []
 
 
 def _slice_ports(ports: Any) -> Errors:
