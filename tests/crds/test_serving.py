@@ -120,20 +120,23 @@ async def test_selectable_fields_select(api: Api, define: Define) -> None:
     assert (await api("GET", f"{WIDGETS}?fieldSelector=spec.b=y"))[0] == 400
 
 
-async def test_a_new_storage_version_reads_old_objects_with_its_defaults(api: Api, define: Define) -> None:
+async def test_objects_are_defaulted_by_the_version_they_were_written_in(api: Api, define: Define) -> None:
     await define(SPEC)
     await api.ok("POST", WIDGETS, widget(spec={"a": "x"}))
-    made = definition(SPEC)["spec"]["versions"][0]
-    newer: Any = {
-        "type": "object",
-        "properties": {"spec": {"type": "object", "properties": {"b": {"type": "string", "default": "new"}}}},
-    }
+    older, newer = (
+        {
+            "type": "object",
+            "properties": {"spec": {"type": "object", "properties": {**own, "c": {"type": "string", "default": default}}}},
+        }
+        for own, default in (({"a": {"type": "string"}}, "old"), ({}, "new"))
+    )
+    made = definition(older)["spec"]["versions"][0]
     versions = [{**made, "storage": False}, {**made, "name": "v2", "schema": {"openAPIV3Schema": newer}}]
     changed = await api.patch(f"{DEFINITIONS}/widgets.example.com", {"spec": {"versions": versions}})
     assert changed["status"]["storedVersions"] == ["v1", "v2"]
     await served(api, "/apis/example.com/v2/widgets")
     read = await api.ok("GET", "/apis/example.com/v2/namespaces/default/widgets/w")
-    assert (read["apiVersion"], read["spec"]) == ("example.com/v2", {"b": "new"})
+    assert (read["apiVersion"], read["spec"]) == ("example.com/v2", {"c": "old"})
     listed = await api.ok("GET", "/apis/example.com/v2/namespaces/default/widgets")
     assert [item["apiVersion"] for item in listed["items"]] == ["example.com/v2"]
 
