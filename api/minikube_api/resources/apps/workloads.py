@@ -270,6 +270,9 @@ def replica_status(status: Object) -> Errors:
 class ReplicationControllerStrategy(TemplateStrategy):
     warns_of_name = True
     empty_status = {"replicas": 0}
+    # an update is checked as a new object, and then as an update
+    whole_checks = 1
+    object_checks = 2
 
     def defaults(self, obj: Object) -> None:
         tree = obj.setdefault("spec", {})

@@ -6,6 +6,8 @@ from minikube_api.meta import field_errors as err
 from minikube_api.meta import names, quantities
 from minikube_api.resources import checks
 from minikube_api.resources.checks import Errors, one_of
+from minikube_api.resources.objectmeta import qualified_problems
+from minikube_api.resources.pods.resources import is_native
 from minikube_api.resources.resource import Object, WriteContext
 from minikube_api.resources.strategies import KindStrategy
 
@@ -135,12 +137,20 @@ class ClaimStrategy(KindStrategy):
 
     def validate_status(self, ctx: WriteContext, obj: Object, old: Object) -> Errors:
         status = obj.get("status") or {}
-        return [
-            error
-            for field in ("capacity", "allocatedResources")
-            for name, value in sorted((status.get(field) or {}).items())
-            for error in valid_quantity(quantities.of(value), f"status.{field}[{name}]")
-        ]
+        errors: Errors = []
+        for name, value in sorted((status.get("capacity") or {}).items()):
+            errors += valid_quantity(quantities.of(value), f"status.capacity[{name}]")
+        path = "status.allocatedResourceStatus"
+        for name, state in sorted((status.get("allocatedResourceStatuses") or {}).items()):
+            errors += _resource_key(name, path)
+            if state not in _RESIZE_STATES:
+                errors.append(err.not_supported(path, name, _RESIZE_STATES))
+        path = "status.allocatedResources"
+        for name, value in sorted((status.get("allocatedResources") or {}).items()):
+            errors += (_resource_key(name, path) if name != "storage" else []) or valid_quantity(
+                quantities.of(value), f"{path}[{name}]"
+            )
+        return errors
 
     def warnings(self, ctx: WriteContext, obj: Object, old: Object | None) -> list[str]:
         if ctx.subresource:
@@ -152,6 +162,25 @@ class ClaimStrategy(KindStrategy):
         for field in ("requests", "limits"):
             found += fractional_bytes(resources.get(field), f"spec.resources.{field}")
         return found
+
+
+_RESIZE_STATES = (
+    "ControllerResizeInProgress",
+    "ControllerResizeInfeasible",
+    "NodeResizeInProgress",
+    "NodeResizeInfeasible",
+    "NodeResizePending",
+)
+
+
+def _resource_key(name: str, path: str) -> Errors:
+    """A resource whose resize is tracked: storage, or one that is not Kubernetes' own."""
+    problems = [err.invalid(path, name, message) for message in qualified_problems(name)]
+    if problems:
+        return problems
+    if is_native(name) and name != "storage":
+        return [err.not_supported(path, name, ("storage",))]
+    return []
 
 
 _ATTRIBUTES = "volumeAttributesClassName"

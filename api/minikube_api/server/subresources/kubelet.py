@@ -13,11 +13,12 @@ from urllib.parse import parse_qsl, urlencode
 
 import aiohttp
 
-from minikube_api.meta.errors import BadRequest, InternalError, NotFound, StatusError
+from minikube_api.meta import field_errors
+from minikube_api.meta.errors import BadRequest, FieldError, InternalError, Invalid, NotFound, StatusError
 from minikube_api.resources.resource import Resource
 from minikube_api.server import tunnels
 from minikube_api.server.admission.chain import AdmissionChain
-from minikube_api.server.context import Object, Reply, Request, Stream, Tunnel
+from minikube_api.server.context import Answer, Object, Reply, Request, Stream, Tunnel
 from minikube_api.server.contract import AdmissionAttributes
 from minikube_api.server.negotiation import View
 from minikube_api.server.outgoing import Unreachable
@@ -91,8 +92,13 @@ class KubeletStreams:
         return entry.tree()
 
     async def log(self, request: Request, resource: Resource, view: View) -> Reply:
+        if errors := log_option_problems(request):
+            raise Invalid.object("", "PodLogOptions", request.info.name, errors)
         pod = await self._pod(request, resource)
         container = container_of(pod, request.query.get("container", ""))
+        if not (pod.get("spec") or {}).get("nodeName"):
+            # nothing ran, so that there is nothing to say
+            return Answer(204, b"")
         target = await self._target(pod)
         wanted = {key: request.query[key] for key in _LOG_OPTIONS if key in request.query}
         info = request.info
@@ -138,6 +144,7 @@ class KubeletStreams:
         pod = await self._pod(request, resource)
         container = container_of(pod, request.query.get("container", ""))
         await self._connect(request, resource, pod)
+        target = await self._target(pod)
         query = [("command", v) for k, v in parse_qsl(request.query_string, keep_blank_values=True) if k == "command"]
         if verb == "exec" and not query:
             raise BadRequest("you must specify at least 1 command for the container")
@@ -148,7 +155,7 @@ class KubeletStreams:
             raise BadRequest("you must specify at least one of stdin, stdout, stderr")
         info = request.info
         path = f"/{verb}/{info.namespace}/{info.name}/{container}?{urlencode(query)}"
-        return await self.tunnel(request, await self._target(pod), path)
+        return await self.tunnel(request, target, path)
 
     async def port_forward(self, request: Request, resource: Resource, view: View) -> Reply:
         pod = await self._pod(request, resource)
@@ -173,6 +180,22 @@ class KubeletStreams:
             await tunnels.run(native, reader, writer, head)  # type: ignore[arg-type]
 
         return Tunnel(run)
+
+
+def log_option_problems(request: Request) -> list[FieldError]:
+    """ValidatePodLogOptions. Raises BadRequest for what is no number."""
+    given = {name: request.integer(name) for name in ("tailLines", "limitBytes", "sinceSeconds")}
+    errors: list[FieldError] = []
+    tail, limit, since = given["tailLines"], given["limitBytes"], given["sinceSeconds"]
+    if tail is not None and tail < 0:
+        errors.append(field_errors.invalid("tailLines", tail, "must be greater than or equal to 0"))
+    if limit is not None and limit < 1:
+        errors.append(field_errors.invalid("limitBytes", limit, "must be greater than 0"))
+    if since is not None and request.query.get("sinceTime"):
+        errors.append(field_errors.forbidden("", "at most one of `sinceTime` or `sinceSeconds` may be specified"))
+    elif since is not None and since < 1:
+        errors.append(field_errors.invalid("sinceSeconds", since, "must be greater than 0"))
+    return errors
 
 
 async def admit_connect(admission: AdmissionChain, request: Request, resource: Resource, options: Object) -> None:
