@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import random
 import re
+from typing import Any
 
 import orjson
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from minikube_api.client.transport import Response
+from minikube_api.schema import protobuf
 from tests.fuzz import requests
 from tests.fuzz.conftest import World
 
@@ -43,9 +46,16 @@ KUBERNETES_500 = re.compile(
 )
 
 
+def status_of(answer: Response) -> dict[str, Any]:
+    kind = answer.headers.get("content-type", "")
+    if kind.startswith("application/vnd.kubernetes.protobuf"):
+        return protobuf.decode(answer.body)
+    return yaml.safe_load(answer.body) if kind.startswith("application/yaml") else orjson.loads(answer.body)
+
+
 def judge(call: requests.Call, answer: Response) -> None:
     if answer.status == 500:
-        told = orjson.loads(answer.body)
+        told = status_of(answer)
         assert KUBERNETES_500.match(told["message"]), (call, told)
     assert 200 <= answer.status < 600
     if answer.status >= 400 and answer.headers.get("content-type", "").startswith("application/json"):

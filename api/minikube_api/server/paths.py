@@ -57,13 +57,13 @@ class Paths:
         if root == "openapi":
             return await self.openapi.answer(request, path) or NOT_FOUND
         if path == "/version":
-            return encoded(200, orjson.dumps(version()), _view(request))
+            return encoded(200, orjson.dumps(version()), _raw(request))
         if path == "/metrics":
             return Answer(
                 200, self._server.metrics.text((self._server.fairness.collect,)), "text/plain; version=0.0.4; charset=utf-8"
             )
         if path == "/":
-            return encoded(200, orjson.dumps({"paths": self.listing()}), _view(request))
+            return encoded(200, orjson.dumps({"paths": self.listing()}), _raw(request))
         return NOT_FOUND
 
     def _discovery(self, request: Request, path: str) -> Answer:
@@ -108,6 +108,11 @@ def _log_failure(name: str, error: Exception) -> None:
 def _view(request: Request) -> View:
     view = negotiate(request.headers.get("Accept", ""), UNTRANSFORMED)
     return pretty(view) if wants_pretty(request.query, request.headers) else view
+
+
+def _raw(request: Request) -> View:
+    """JSON whatever the client takes (WriteRawJSON): what is no object of the API has no other form."""
+    return pretty(PLAIN) if wants_pretty(request.query, request.headers) else PLAIN
 
 
 def version() -> Object:
