@@ -203,19 +203,19 @@ def test_bytes_that_are_no_tls_end_in_a_closed_connection(client: Http, sent: by
     [
         pytest.param(b"GARBAGE\r\n\r\n", id="no-http"),
         pytest.param(b"GET / HTTP/9.9\r\nHost: a\r\n\r\n", id="another-version"),
-        pytest.param(b"GET /api HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 100_000 + b"\r\n\r\n", id="a-huge-header"),
-        pytest.param(b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", id="a-huge-path"),
+        pytest.param(b"GET /api HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 2_000_000 + b"\r\n\r\n", id="a-huge-header"),
+        pytest.param(b"GET /" + b"a" * 2_000_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", id="a-huge-path"),
         pytest.param(b"POST /api HTTP/1.1\r\nHost: a\r\nContent-Length: -5\r\n\r\n", id="a-negative-length"),
         pytest.param(b"POST /api HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n", id="chunks-of-garbage"),
     ],
 )
-def test_garbage_inside_tls_is_answered_with_400_or_hung_up_on(client: Http, sent: bytes) -> None:
+def test_garbage_inside_tls_is_refused_or_hung_up_on(client: Http, sent: bytes) -> None:
     with socket.create_connection(("127.0.0.1", client.port), timeout=10) as plain:
         with client.context.wrap_socket(plain, server_hostname="127.0.0.1") as secure:
             with contextlib.suppress(ConnectionError, ssl.SSLError):
                 secure.sendall(sent)
                 answer = secure.recv(4096)
-                assert answer == b"" or re.match(rb"HTTP/1\.[01] 4\d\d ", answer), answer
+                assert answer == b"" or re.match(rb"HTTP/1\.[01] (4\d\d|505) ", answer), answer
 
 
 def test_a_client_that_stops_in_the_middle_of_its_body_writes_nothing(client: Http) -> None:

@@ -19,9 +19,9 @@ from aiohttp.web_exceptions import HTTPRequestEntityTooLarge
 from aiohttp.web_protocol import RequestPayloadError
 from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import Response, StreamResponse
-from aiohttp.web_server import Server as WebServer
 
 from minikube_api.meta.errors import BadRequest, RequestEntityTooLarge
+from minikube_api.server import connections
 from minikube_api.server.context import Answer, Reply, Request, Stream, Tunnel, parse_info, parse_query
 
 #: bytes; kube-apiserver's MaxRequestBodyBytes
@@ -29,6 +29,7 @@ BODY_LIMIT = 3 * 1024 * 1024
 #: bytes; kube-apiserver's defaultGzipThresholdBytes
 GZIP_ABOVE = 128 * 1024
 IDLE_SECONDS = 180.0
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
@@ -47,8 +48,13 @@ class HttpFrontEnd:
         def make(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> BaseRequest:
             return BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=BODY_LIMIT)
 
-        self._server = WebServer(
-            self._handle, request_factory=make, handler_cancellation=True, keepalive_timeout=IDLE_SECONDS, access_log=None
+        self._server = connections.WebServer(
+            self._handle,
+            request_factory=make,
+            handler_cancellation=True,
+            keepalive_timeout=IDLE_SECONDS,
+            access_log=None,
+            **connections.limits(),
         )
         self._listeners: list[asyncio.Server] = []
         self._changing: set[asyncio.Task[Reply]] = set()
@@ -71,6 +77,8 @@ class HttpFrontEnd:
 
     async def _handle(self, native: BaseRequest) -> StreamResponse:
         request = _request(native)
+        if "%" in request.raw_path and connections.malformed(request.raw_path):
+            return connections.refusal()
         if native.method in _CHANGING:
             # a client that goes away must not stop a write half-way
             task = asyncio.ensure_future(self._serve(request))
@@ -92,7 +100,7 @@ class HttpFrontEnd:
         return done if isinstance(done, StreamResponse) else _Handed(native)
 
     async def _stream(self, native: BaseRequest, request: Request, reply: Stream) -> StreamResponse:
-        response = StreamResponse(status=reply.status, headers=_headers(request, reply.headers))
+        response = connections.Streamed(status=reply.status, headers=_headers(request, reply.headers))
         response.headers["Content-Type"] = reply.content_type
         if native.version >= (1, 1):
             response.enable_chunked_encoding()
@@ -138,6 +146,8 @@ def _request(native: BaseRequest) -> Request:
     async def read() -> bytes:
         if not native.body_exists:
             return b""
+        if headers.get("Expect", "").lower() == "100-continue" and native.transport is not None:
+            native.transport.write(_CONTINUE)  # curl waits a second for it before it sends a large body
         try:
             return await native.read()
         except HTTPRequestEntityTooLarge:
@@ -195,7 +205,7 @@ async def _whole(native: BaseRequest, request: Request, answer: Answer) -> Respo
         body = await asyncio.to_thread(_gzip, body)
         headers["Content-Encoding"] = "gzip"
         headers.add("Vary", "Accept-Encoding")
-    response = Response(status=answer.status, body=body, headers=headers)
+    response = connections.Whole(status=answer.status, body=body, headers=headers)
     if not answer.content_type:
         response.headers.popall("Content-Type", None)
     return response
