@@ -76,6 +76,10 @@ async def test_deletion_removes_instances_first_and_waits_for_their_finalizers(a
     status, refused = await api("POST", WIDGETS, widget("late"))
     assert (status, refused["message"]) == (405, "create not allowed while custom resource definition is terminating")
     assert (await api("GET", f"{WIDGETS}/held"))[0] == 200
+    held_back = await api.ok("GET", f"{DEFINITIONS}/widgets.example.com")
+    assert [c["reason"] for c in held_back["status"]["conditions"] if c["type"] == "Terminating"] == [
+        "InstanceDeletionInProgress"
+    ]
     await api.patch(f"{WIDGETS}/held", {"metadata": {"finalizers": None}})
     await served(api, f"{DEFINITIONS}/widgets.example.com", 404)
     assert (await api("GET", WIDGETS))[0] == 404

@@ -93,7 +93,9 @@ def _accepted(definition: Object, others: Iterable[Object]) -> tuple[Object, tup
         ("listKind", "ListKindConflict", kinds),
     ):
         wanted: Any = requested.get(field)
-        clash = [name for name in (wanted if isinstance(wanted, list) else [wanted]) if name and name in used]
+        own = accepted.get(field)
+        mine = own if isinstance(own, list) else [own]
+        clash = [n for n in (wanted if isinstance(wanted, list) else [wanted]) if n and n in used and n not in mine]
         if clash:
             text = ", ".join(f'"{name}" is already in use' for name in clash)
             conflict = (reason, text if len(clash) == 1 else f"[{text}]")

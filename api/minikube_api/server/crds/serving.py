@@ -190,19 +190,14 @@ class Definitions:
     async def _clean(self, name: str) -> None:
         """Delete all instances, then let the definition go. Instances with finalizers keep it until they are gone."""
         try:
+            message = "CustomResource deletion is in progress"
+            await self._tell_termination(name, "True", "InstanceDeletionInProgress", message)
             await self._remove_instances(name)
+            if not await self._tell_termination(name, "False", "InstanceDeletionCompleted", "removed all instances"):
+                return
             while (held := self._served.get(name)) is not None:
-                definition = held[0]
-                conditions = [dict(c) for c in (definition.get("status") or {}).get("conditions") or ()]
-                message = "removed all instances"
-                now = times.now(self._server.clock)
-                naming.set_condition(conditions, "Terminating", "False", "InstanceDeletionCompleted", message, now)
+                left = [f for f in held[0]["metadata"].get("finalizers") or () if f != naming.FINALIZER]
                 try:
-                    await self._write(definition, {"status": {"conditions": conditions}}, "/status")
-                    held = self._served.get(name)
-                    if held is None:
-                        return
-                    left = [f for f in held[0]["metadata"].get("finalizers") or () if f != naming.FINALIZER]
                     await self._write(held[0], {"metadata": {"finalizers": left or None}})
                 except Conflict:
                     await self._server.clock.sleep(0.01)
@@ -212,6 +207,19 @@ class Definitions:
             return
         except StatusError as error:
             log.warning("instances of %s can't be removed: %s", name, error)
+
+    async def _tell_termination(self, name: str, status: str, reason: str, message: str) -> bool:
+        """Write the condition Terminating; False when the definition is gone."""
+        while (held := self._served.get(name)) is not None:
+            conditions = [dict(c) for c in (held[0].get("status") or {}).get("conditions") or ()]
+            naming.set_condition(conditions, "Terminating", status, reason, message, times.now(self._server.clock))
+            try:
+                await self._write(held[0], {"status": {"conditions": conditions}}, "/status")
+            except Conflict:
+                await self._server.clock.sleep(0.01)
+                continue
+            return True
+        return False
 
     async def _remove_instances(self, name: str) -> None:
         while (held := self._served.get(name)) is not None and held[1]:
