@@ -10,6 +10,8 @@ import pytest
 from node_world import World, world
 
 from minikube_agents.kubelet.hollow_nodes import HollowNodes, HollowOptions
+from minikube_agents.runtime.contract import ContainerConfig
+from minikube_agents.runtime.hollow_behaviour import Behaviour
 from minikube_api.schema.typed import core_v1 as v1
 
 COUNT = 20
@@ -69,3 +71,13 @@ async def test_pods_of_other_nodes_are_left_alone(many: tuple[World, HollowNodes
     await made.phase("ours", "Running")
     other = await made.client.get(v1.Pod, "other", namespace="default")
     assert other.status.containerStatuses == ()
+
+
+def test_an_annotation_that_is_no_number_fails_the_start_and_nothing_else() -> None:
+    container = ContainerConfig(name="c", attempt=0, image="x", log_path="")
+    told = Behaviour.of({"hollow.minikube.dev/exit-after": "soon"}, container)
+    assert told.exit_after is None
+    assert told.start_error == "annotations hollow.minikube.dev/*: could not convert string to float: 'soon'"
+    assert Behaviour.of(
+        {"hollow.minikube.dev/exit-after": "2.5", "hollow.minikube.dev/exit-code.c": "3"}, container
+    ) == Behaviour(exit_after=2.5, exit_code=3)

@@ -1,14 +1,6 @@
 """Simulated containers: thousands of pods on one machine, for scheduling and controller work at scale.
 
-Nothing runs. A container is "running" as soon as it is started; what happens then is told by annotations of its pod:
-
-- `hollow.minikube.dev/exit-after`: seconds until every app container exits (default: never); `.../exit-after.NAME` for one container
-- `hollow.minikube.dev/exit-code`: the code it exits with (default 0); `.../exit-code.NAME` for one container
-- `hollow.minikube.dev/start-error`: the container can't be started, with this message; `.../start-error.NAME` for one container
-- `hollow.minikube.dev/start-delay`: seconds that starting takes
-- `hollow.minikube.dev/log`: what the container writes when it starts, `.../log.NAME` for one container
-
-Without `.NAME` an annotation is about app containers; init containers exit with 0 at once unless theirs says otherwise.
+Nothing runs. A container is "running" as soon as it is started; what happens then is told by annotations of its pod (`hollow_behaviour`).
 Every image is present except those whose name starts with `missing/`. `exec` knows a few commands (`echo`, `cat`, `true`, `false`,
 `exit N`, `env`, `hostname`) and refuses all others. A port of a hollow pod is answered by a small HTTP server that says 200 to
 everything, so that probes pass and port-forward has a peer.
@@ -22,11 +14,11 @@ import heapq
 import itertools
 import shlex
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Literal, Protocol, cast
+from typing import Literal, Protocol
 
 from minikube_agents.runtime.contract import (
     ContainerConfig,
@@ -41,10 +33,8 @@ from minikube_agents.runtime.contract import (
     SandboxStatus,
 )
 from minikube_agents.runtime.crilog import format_line
-
-PREFIX = "hollow.minikube.dev/"
-#: label by which the kubelet tells what a container is (init, sidecar, app, ephemeral)
-TYPE_LABEL = "minikube.dev/container-type"
+from minikube_agents.runtime.hollow_behaviour import TYPE_LABEL, Behaviour
+from minikube_agents.runtime.hollow_streams import HTTP200, HollowStreams
 
 
 class Clock(Protocol):
@@ -282,7 +272,7 @@ class HollowRuntime:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         theirs.setblocking(False)
-        await asyncio.get_running_loop().connect_accepted_socket(_HTTP200, theirs)
+        await asyncio.get_running_loop().connect_accepted_socket(HTTP200, theirs)
         return ours
 
     # images
@@ -405,115 +395,3 @@ class HollowRuntime:
         if container.status.state != "running":
             raise NotFoundError(f'container "{container_id}" is not running')
         return container
-
-
-@dataclass(frozen=True, slots=True)
-class Behaviour:
-    """What a pod's annotations tell one container to do."""
-
-    exit_after: float | None = None
-    exit_code: int = 0
-    start_error: str = ""
-    start_delay: float = 0.0
-    log: str = ""
-
-    @staticmethod
-    def of(annotations: Mapping[str, str], container: ContainerConfig) -> Behaviour:
-        if not annotations:
-            return _DEFAULT
-        is_app = container.labels.get(TYPE_LABEL, "app") == "app"
-
-        def told(key: str) -> str | None:
-            return annotations.get(f"{PREFIX}{key}.{container.name}", annotations.get(PREFIX + key) if is_app else None)
-
-        after = told("exit-after")
-        return Behaviour(
-            exit_after=None if after is None else float(after),
-            exit_code=int(told("exit-code") or 0),
-            start_error=told("start-error") or "",
-            start_delay=float(told("start-delay") or 0),
-            log=told("log") or "",
-        )
-
-
-_DEFAULT = Behaviour()
-
-
-class HollowStreams:
-    """A simulated exec or attach (`ExecStreams`): one output, optionally stdin given back until it is closed, then the exit code."""
-
-    def __init__(
-        self,
-        output: bytes,
-        exit_code: int,
-        *,
-        echo: bool = False,
-        until: asyncio.Event | None = None,
-        code: Callable[[], int] | None = None,
-    ) -> None:
-        self._queue: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self._exit_code = exit_code
-        self._code = code
-        self._echo = echo
-        self._until = until
-        self._ended = asyncio.Event()
-        #: the last size told by the client, for whoever looks
-        self.size: tuple[int, int] | None = None
-        if output:
-            self._queue.put_nowait(output)
-        if not echo and until is None:
-            self._end()
-
-    def _end(self) -> None:
-        if not self._ended.is_set():
-            self._ended.set()
-            self._queue.put_nowait(None)
-
-    async def read(self) -> tuple[Literal["stdout", "stderr"], bytes] | None:
-        if self._until is not None:
-            await self._until.wait()
-            self._end()
-        piece = await self._queue.get()
-        if piece is None:
-            self._queue.put_nowait(None)
-            return None
-        return ("stdout", piece)
-
-    async def write(self, data: bytes) -> None:
-        if self._echo and not self._ended.is_set():
-            self._queue.put_nowait(data)
-
-    async def close_stdin(self) -> None:
-        if self._echo:
-            self._end()
-
-    async def resize(self, width: int, height: int) -> None:
-        self.size = (width, height)
-
-    async def wait(self) -> int:
-        if self._until is not None:
-            await self._until.wait()
-        else:
-            await self._ended.wait()
-        return self._exit_code if self._code is None else self._code()
-
-    async def close(self) -> None:
-        self._end()
-
-
-class _HTTP200(asyncio.Protocol):
-    """Answers every request's head with 200 and an empty body."""
-
-    def __init__(self) -> None:
-        self._transport: asyncio.Transport | None = None
-        self._seen = b""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports are not asyncio.Transport by inheritance
-        self._transport = cast(asyncio.Transport, transport)
-
-    def data_received(self, data: bytes) -> None:
-        self._seen += data
-        while b"\r\n\r\n" in self._seen and self._transport is not None:
-            self._seen = self._seen.split(b"\r\n\r\n", 1)[1]
-            self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n")
