@@ -308,3 +308,26 @@ def test_names_of_endpoints_are_whole_domains(kind, address, expected):
     body = named("e", addressType="FQDN", ports=[], endpoints=[{"addresses": [address]}])
     _, errors = kind("endpointslices", "discovery.k8s.io").create(body)
     assert texts(errors) == [f"endpoints[0].addresses[0]: {text}" for text in expected]
+
+
+@pytest.mark.parametrize(
+    ("toleration", "expected"),
+    [
+        pytest.param({"key": "a.b/c", "value": "v", "effect": "NoExecute"}, [], id="equal-by-default"),
+        pytest.param(
+            {"operator": "Exists", "value": "v"}, ['value: Invalid value: "v": must be empty for operator `Exists`'], id="exists"
+        ),
+        pytest.param(
+            {"operator": "Odd", "effect": "Some"},
+            [
+                'effect: Unsupported value: "Some": supported values: "NoSchedule", "NoExecute"',
+                'operator: Unsupported value: "Odd": supported values: "Exists", "Equal"',
+            ],
+            id="unknown",
+        ),
+    ],
+)
+def test_tolerations_of_device_requests_are_checked(kind, toleration, expected):
+    request = {"name": "a", "exactly": {"deviceClassName": "c", "tolerations": [toleration]}}
+    _, errors = kind("resourceclaims", "resource.k8s.io").create(named("c", spec={"devices": {"requests": [request]}}))
+    assert texts(errors) == [f"spec.devices.requests[0].exactly.tolerations[0].{text}" for text in expected]

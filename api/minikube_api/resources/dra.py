@@ -12,12 +12,14 @@ from minikube_api.meta import field_errors as err
 from minikube_api.meta import names
 from minikube_api.resources import checks, device_selectors
 from minikube_api.resources.checks import Errors, one_of
+from minikube_api.resources.objectmeta import label_value_problems
 from minikube_api.resources.pods import placement
 from minikube_api.resources.resource import Object, WriteContext
 from minikube_api.resources.strategies import KindStrategy, keep, same
 
 _MODES = ("All", "ExactCount")
-_LISTED_MAX, _SUBREQUESTS_MAX, _CONDITIONS_MAX = 32, 8, 8
+_EFFECTS = ("NoSchedule", "NoExecute")
+_LISTED_MAX, _SUBREQUESTS_MAX, _CONDITIONS_MAX, _TOLERATIONS_MAX = 32, 8, 8, 16
 _semver_re = re.compile(
     r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?"
 )
@@ -167,6 +169,25 @@ def _exact(one: Object, path: str) -> Errors:
             errors.append(err.invalid(f"{path}.count", count, "must be greater than zero"))
     else:
         errors.append(err.not_supported(f"{path}.allocationMode", mode or "", _MODES))
+    tolerations = one.get("tolerations") or ()
+    if len(tolerations) > _TOLERATIONS_MAX:
+        errors.append(err.too_many(f"{path}.tolerations", len(tolerations), _TOLERATIONS_MAX))
+    for i, toleration in enumerate(tolerations):
+        errors += _toleration(toleration, f"{path}.tolerations[{i}]")
+    return errors
+
+
+def _toleration(toleration: Object, path: str) -> Errors:
+    """KEP-5055: as a pod's toleration of a node's taint."""
+    key, operator, value = (toleration.get(field) or "" for field in ("key", "operator", "value"))
+    errors = checks.label_name(key, f"{path}.key") if key else []
+    errors += one_of(operator, f"{path}.operator", ("Exists", "Equal"))
+    if operator == "Exists" and value:
+        errors.append(err.invalid(f"{path}.value", value, "must be empty for operator `Exists`"))
+    elif operator == "Equal":
+        errors += checks.named(value, f"{path}.value", label_value_problems)
+    if toleration.get("effect"):
+        errors += one_of(toleration["effect"], f"{path}.effect", _EFFECTS)
     return errors
 
 
