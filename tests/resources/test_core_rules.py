@@ -156,3 +156,28 @@ def test_a_node_checks_its_taints_and_addresses_again_on_update(kind):
         'status.addresses[1]: Duplicate value: {"Type":"InternalIP","Address":"1.2.3.4"}',
         'status.capacity[pods]: Invalid value: "1500m": must be an integer',
     ]
+
+
+def test_a_claims_frozen_spec_shows_what_would_change(kind):
+    claims = kind("persistentvolumeclaims")
+    old, _ = claims.create({"metadata": {"name": "c"}, **CLAIM})
+    new = copy.deepcopy(old)
+    new["spec"]["accessModes"] = ["ReadOnlyMany"]
+    message = claims.update(new, old)[1][0].message
+    assert message.endswith('@@ -1,6 +1,6 @@\n {\n   "AccessModes": [\n-    "ReadOnlyMany"\n+    "ReadWriteOnce"\n   ],\n'
+                            '   "Selector": null,\n   "Resources": {\n')  # fmt: skip
+
+
+def test_states_of_a_claims_resize_are_a_closed_set(kind):
+    claims = kind("persistentvolumeclaims")
+    old, _ = claims.create({"metadata": {"name": "c"}, **CLAIM})
+    status = {
+        "allocatedResourceStatuses": {"storage": "Odd", "cpu": "NodeResizePending"},
+        "allocatedResources": {"storage": "-1"},
+    }
+    assert texts(claims.update({**old, "status": status}, old, "status")[1]) == [
+        'status.allocatedResourceStatus: Unsupported value: "cpu": supported values: "storage"',
+        'status.allocatedResourceStatus: Unsupported value: "storage": supported values: "ControllerResizeInProgress", '
+        '"ControllerResizeInfeasible", "NodeResizeInProgress", "NodeResizeInfeasible", "NodeResizePending"',
+        "status.allocatedResources[storage]: Invalid value: -1: must be a valid resource quantity",
+    ]

@@ -327,3 +327,30 @@ def test_a_resize_names_containers_whatever_their_order_and_takes_nothing_else(k
 def test_the_pull_policy_reads_references_as_docker_does(kind, image, policy):
     made, _ = kind("pods").create(pod(containers=[{"name": "a", "image": image}]))
     assert made["spec"]["containers"][0]["imagePullPolicy"] == policy
+
+
+def test_the_first_of_a_nodes_addresses_is_the_old_one(kind):
+    pods = kind("pods")
+    old, _ = pods.create(pod())
+    new = {**old, "status": {"hostIP": "10.0.0.1", "hostIPs": [{"ip": "10.0.0.2"}]}}
+    assert texts(pods.update(new, old, "status")[1]) == [
+        'status.hostIPs[0].ip: Invalid value: "10.0.0.2": must be equal to `hostIP`'
+    ]
+
+
+def test_a_gated_pods_terms_are_shown_as_gos_types(kind):
+    pods = kind("pods")
+    rule = {
+        "requiredDuringSchedulingIgnoredDuringExecution": {
+            "nodeSelectorTerms": [{"matchExpressions": [{"key": "a", "operator": "Exists"}]}]
+        }
+    }
+    old, _ = pods.create(pod(schedulingGates=[{"name": "g"}], affinity={"nodeAffinity": rule}))
+    new = copy.deepcopy(old)
+    terms = new["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+    terms[0]["matchExpressions"][0]["key"] = "b"
+    assert texts(pods.update(new, old)[1]) == [
+        "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0]: Invalid value: "
+        '{"MatchExpressions":[{"Key":"b","Operator":"Exists","Values":null}],"MatchFields":null}: only additions are allowed '
+        "(no mutations or deletions)"
+    ]

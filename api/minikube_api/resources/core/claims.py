@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from minikube_api.meta import field_errors as err
 from minikube_api.meta import names, quantities
-from minikube_api.resources import checks
+from minikube_api.resources import checks, go_form
 from minikube_api.resources.checks import Errors, one_of
 from minikube_api.resources.objectmeta import qualified_problems
 from minikube_api.resources.pods.resources import is_native
 from minikube_api.resources.resource import Object, WriteContext
 from minikube_api.resources.strategies import KindStrategy
+from minikube_api.schema import builtin
 
 _MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
 VOLUME_MODES = ("Block", "Filesystem")
@@ -128,7 +129,7 @@ class ClaimStrategy(KindStrategy):
             free.add("storageClassName")
         if _frozen(new, free, bound) != _frozen(was, free, bound):
             detail = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims\n"
-            errors.append(err.forbidden("spec", detail))
+            errors.append(err.forbidden("spec", detail + _difference(new, was, free, bound)))
         size, before = (_storage(tree.get("resources"), "requests") for tree in (new, was))
         if size < before and size <= _storage(old.get("status"), "capacity"):
             errors.append(err.forbidden("spec.resources.requests.storage", "field can not be less than status.capacity"))
@@ -210,6 +211,16 @@ def fractional_bytes(listed: Object | None, path: str) -> list[str]:
     if value is None or quantities.of(value).nanos % quantities.NANO == 0:
         return []
     return [f'{path}[storage]: fractional byte value "{quantities.of(value)}" is invalid, must be an integer']
+
+
+def _difference(new: Object, was: Object, free: set[str], bound: bool) -> str:
+    """What may not change of a claim, as a diff of Go's types from the new to the old one; what may change is as it was."""
+    schema = builtin.load("", "v1", "PersistentVolumeClaim").fields["spec"]
+    kept = {field: was[field] for field in free if field in was}
+    clone = {**{field: value for field, value in new.items() if field not in free}, **kept}
+    if bound and isinstance(clone.get("resources"), dict):
+        clone["resources"] = {**clone["resources"], "requests": (was.get("resources") or {}).get("requests")}
+    return go_form.difference(go_form.struct(clone, schema), go_form.struct(was, schema))
 
 
 def _frozen(tree: Object, free: set[str], bound: bool) -> Object:

@@ -81,13 +81,11 @@ def _added_tolerations(now: list[Object], before: list[Object]) -> Errors:
         return {k: v for k, v in one.items() if k != "tolerationSeconds"}
 
     bare = [kept(one) for one in now]
-    errors: Errors = []
     for one in before:
         if kept(one) not in bare:
             detail = "existing toleration can not be modified except its tolerationSeconds"
-            errors.append(err.forbidden("spec.tolerations", detail))
-            break
-    return errors + placement.tolerations(now, "spec.tolerations")
+            return [err.forbidden("spec.tolerations", detail)]
+    return placement.tolerations(now, "spec.tolerations")
 
 
 def _removed_gates(now: list[Object], before: list[Object]) -> Errors:
@@ -139,7 +137,7 @@ def _gated_placement(munged: Object, was: Object) -> Errors:
     if selector != old_selector:
         if any(selector.get(key) != value for key, value in old_selector.items()):
             detail = "only additions to spec.nodeSelector are allowed (no mutations or deletions)"
-            errors.append(err.invalid("spec.nodeSelector", selector, detail))
+            errors.append(err.invalid("spec.nodeSelector", dict(sorted(selector.items())), detail))
         _restore(munged, was, "nodeSelector")
     affinity, old_affinity = munged.get("affinity") or {}, was.get("affinity") or {}
     if affinity.get("nodeAffinity") != old_affinity.get("nodeAffinity"):
@@ -159,7 +157,11 @@ def _narrower(now: Object, before: Object) -> Errors:
     if not old_terms:
         return []
     if len(terms) != len(old_terms):
-        return [err.invalid(path, terms, "no additions/deletions to non-empty NodeSelectorTerms list are allowed")]
+        return [
+            err.invalid(
+                path, [_shown(term) for term in terms], "no additions/deletions to non-empty NodeSelectorTerms list are allowed"
+            )
+        ]
     errors: Errors = []
     for i, (term, old) in enumerate(zip(terms, old_terms, strict=True)):
         added_only = all(
@@ -170,8 +172,15 @@ def _narrower(now: Object, before: Object) -> Errors:
             if term == old:
                 continue
             detail = "only additions are allowed (no mutations or deletions)"
-            errors.append(err.invalid(f"{path}[{i}]", term, detail))
+            errors.append(err.invalid(f"{path}[{i}]", _shown(term), detail))
     return errors
+
+
+def _shown(term: Object) -> Object:
+    """A node selector term as Go prints it."""
+    spec = builtin.load("", "v1", "PersistentVolume").fields["spec"]
+    terms = spec.fields["nodeAffinity"].fields["required"].fields["nodeSelectorTerms"]
+    return go_form.struct(term, terms.items or terms)
 
 
 def difference(old: Object, new: Object, *path: str) -> str:
@@ -240,6 +249,8 @@ def _addresses(state: Object) -> Errors:
         addresses = state.get(field) or []
         texts = [a.get("ip") or "" for a in addresses]
         parsed = [names.parse_ip(text) for text in texts]
+        if field == "hostIPs" and texts and texts[0] != (state.get("hostIP") or ""):
+            errors.append(err.invalid("status.hostIPs[0].ip", texts[0], "must be equal to `hostIP`"))
         for i, text in enumerate(texts):
             errors += named(text, f"status.{field}[{i}]", names.ip)
         if len(texts) > 1:
