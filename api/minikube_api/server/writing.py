@@ -21,7 +21,7 @@ import orjson
 
 from minikube_api.cache.entries import Entry
 from minikube_api.meta import times
-from minikube_api.meta.errors import AlreadyExists, BadRequest, Conflict, Invalid, NotFound, StatusError, TooManyRequests
+from minikube_api.meta.errors import AlreadyExists, Conflict, Invalid, NotFound, TooManyRequests
 from minikube_api.resources.resource import Resource, WriteContext
 from minikube_api.schema import storing
 from minikube_api.server import authorization, codecs, metadata, patching, tracking, views
@@ -31,6 +31,15 @@ from minikube_api.server.contract import AdmissionAttributes, Authorizer, Operat
 from minikube_api.server.negotiation import View
 from minikube_api.server.options import WriteOptions, manager_of, write_options
 from minikube_api.server.storage import Changed, Storage
+from minikube_api.server.update_rules import (
+    CREATE_ON_UPDATE,
+    asked_revision,
+    check_name,
+    check_namespace,
+    finished,
+    must_be_specified,
+    unconditional_update,
+)
 
 #: how often a generated name is drawn again when it is taken (kube-apiserver's maxNameGenerationCreateAttempts)
 NAME_ATTEMPTS = 8
@@ -461,100 +470,10 @@ def options_tree(write: Write) -> Object:
 #: groups of servers that keep their kinds as JSON, not as protobuf
 _KEPT_AS_JSON = frozenset({"apiextensions.k8s.io", "apiregistration.k8s.io"})
 
-#: kinds whose strategy allows a PUT to create (AllowCreateOnUpdate)
-CREATE_ON_UPDATE = frozenset(
-    {
-        ("", "endpoints"),
-        ("", "events"),
-        ("events.k8s.io", "events"),
-        ("", "limitranges"),
-        ("", "services"),
-        ("coordination.k8s.io", "leases"),
-        ("rbac.authorization.k8s.io", "roles"),
-        ("rbac.authorization.k8s.io", "rolebindings"),
-        ("rbac.authorization.k8s.io", "clusterroles"),
-        ("rbac.authorization.k8s.io", "clusterrolebindings"),
-        ("node.k8s.io", "runtimeclasses"),
-        ("resource.k8s.io", "deviceclasses"),
-        ("resource.k8s.io", "resourceslices"),
-    }
-)
-
-#: kinds that refuse a PUT without resourceVersion (AllowUnconditionalUpdate is false)
-_CONDITIONAL_ONLY = frozenset(
-    {
-        ("coordination.k8s.io", "leases"),
-        ("apiextensions.k8s.io", "customresourcedefinitions"),
-        ("apiregistration.k8s.io", "apiservices"),
-        ("admissionregistration.k8s.io", "mutatingwebhookconfigurations"),
-        ("admissionregistration.k8s.io", "validatingwebhookconfigurations"),
-        ("admissionregistration.k8s.io", "validatingadmissionpolicies"),
-        ("admissionregistration.k8s.io", "validatingadmissionpolicybindings"),
-        ("admissionregistration.k8s.io", "mutatingadmissionpolicies"),
-        ("admissionregistration.k8s.io", "mutatingadmissionpolicybindings"),
-        ("storage.k8s.io", "csidrivers"),
-        ("storage.k8s.io", "csinodes"),
-        ("storage.k8s.io", "csistoragecapacities"),
-        ("storage.k8s.io", "volumeattachments"),
-        ("node.k8s.io", "runtimeclasses"),
-        ("policy", "poddisruptionbudgets"),
-        ("flowcontrol.apiserver.k8s.io", "flowschemas"),
-        ("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations"),
-        ("resource.k8s.io", "resourceslices"),
-    }
-)
-
-
-def unconditional_update(resource: Resource) -> bool:
-    if resource.custom:
-        return False
-    return (resource.group, resource.plural) not in _CONDITIONAL_ONLY
-
-
-def must_be_specified(resource: Resource, name: str) -> Invalid:
-    from minikube_api.meta import field_errors
-
-    problem = field_errors.invalid("metadata.resourceVersion", 0, "must be specified for an update")
-    return Invalid.object(resource.group, resource.plural, name, [problem])
-
-
-def check_name(obj: Object, name: str) -> None:
-    """Raises BadRequest unless the body names the object of the URL."""
-    given = obj["metadata"].get("name", "")
-    if not given:
-        raise BadRequest(f"the name of the object ({name} based on URL) was undeterminable: name must be provided")
-    if given != name:
-        raise BadRequest(f"the name of the object ({given}) does not match the name on the URL ({name})")
-
-
-def check_namespace(obj: Object, namespace: str) -> None:
-    given = obj["metadata"].get("namespace")
-    if given and given != namespace:
-        raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")
-
-
-def asked_revision(obj: Object) -> int:
-    """The resourceVersion in the body, 0 when none. Raises what Kubernetes answers (a plain 500) when it is no number."""
-    text = obj["metadata"].get("resourceVersion") or "0"
-    try:
-        return int(text)
-    except ValueError:
-        raise StatusError(f'strconv.ParseUint: parsing "{text}": invalid syntax', reason="") from None
-
 
 def with_revision(obj: Object, revision: int) -> bytes:
     """The JSON of an object at a revision, without touching the tree."""
     return orjson.dumps({**obj, "metadata": {**obj["metadata"], "resourceVersion": str(revision)}})
-
-
-def finished(resource: Resource, obj: Object) -> bool:
-    """ShouldDeleteDuringUpdate: the last finalizer of an object under deletion is gone."""
-    meta = obj["metadata"]
-    if not meta.get("deletionTimestamp") or meta.get("finalizers"):
-        return False
-    if meta.get("deletionGracePeriodSeconds"):
-        return False
-    return not (resource.group == "" and resource.plural == "namespaces" and (obj.get("spec") or {}).get("finalizers"))
 
 
 def too_busy() -> TooManyRequests:

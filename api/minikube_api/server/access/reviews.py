@@ -28,7 +28,8 @@ from minikube_api.server.context import Answer, Object, Request, RequestInfo, Us
 from minikube_api.server.contract import Attributes, Authenticator, Authorizer
 from minikube_api.server.negotiation import View
 from minikube_api.server.options import write_options
-from minikube_api.server.writing import Write, Writer, check_namespace
+from minikube_api.server.update_rules import check_namespace
+from minikube_api.server.writing import Write, Writer
 
 AUTHENTICATION = "authentication.k8s.io"
 

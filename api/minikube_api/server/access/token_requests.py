@@ -15,7 +15,8 @@ from minikube_api.server.context import Answer, Object, Request
 from minikube_api.server.metadata import new_uid
 from minikube_api.server.negotiation import View
 from minikube_api.server.options import manager_of, write_options
-from minikube_api.server.writing import Writer, check_namespace
+from minikube_api.server.update_rules import check_namespace
+from minikube_api.server.writing import Writer
 
 GROUP = "authentication.k8s.io"
 API_VERSION = f"{GROUP}/v1"

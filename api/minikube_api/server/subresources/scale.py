@@ -18,7 +18,8 @@ from minikube_api.server.context import Answer, Object, Request
 from minikube_api.server.negotiation import View
 from minikube_api.server.options import WriteOptions, write_options
 from minikube_api.server.routing import method_not_allowed
-from minikube_api.server.writing import Write, Writer, asked_revision, check_name
+from minikube_api.server.update_rules import asked_revision, check_name
+from minikube_api.server.writing import Write, Writer
 
 _GROUP, _VERSION, _KIND = "autoscaling", "v1", "Scale"
 
