@@ -53,11 +53,11 @@ async def spoken(port: int, raw: bytes) -> bytes:
         writer.write(raw)
         try:
             await writer.drain()
-            try:
-                return await asyncio.wait_for(reader.read(), PATIENCE)
-            except TimeoutError:
+            reading = asyncio.ensure_future(reader.read())
+            await asyncio.wait((reading,), timeout=PATIENCE)
+            if not reading.done():
                 writer.write_eof()
-            return await asyncio.wait_for(reader.read(), requests.LIMIT)
+            return await asyncio.wait_for(reading, requests.LIMIT)
         except ConnectionError:
             return b""
     finally:
