@@ -144,3 +144,37 @@ def test_literals_that_no_run_could_use_are_refused(text: str, why: str) -> None
 
 def test_what_is_formatted_may_be_of_any_types() -> None:
     assert compile("'%s %d'.format(['a', 1])", Environment({})).run({}) == "a 1"
+
+
+EXPECTED = "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("'abc", [(1, "token recognition error at: ''abc'"), (5, f"mismatched input '<EOF>' expecting {EXPECTED}")]),
+        ("1 = 'a'", [(3, "token recognition error at: '= '"), (5, "extraneous input ''a'' expecting <EOF>")]),
+        ("1 + $", [(5, "token recognition error at: '$'"), (6, f"mismatched input '<EOF>' expecting {EXPECTED}")]),
+        ("1 | 2", [(3, "token recognition error at: '| '"), (5, "extraneous input '2' expecting <EOF>")]),
+        ("1 2", [(3, "extraneous input '2' expecting <EOF>")]),
+        ("1 2 3", [(3, "mismatched input '2' expecting <EOF>")]),
+    ],
+)
+def test_every_broken_token_is_told(text: str, found: list[tuple[int, str]]) -> None:
+    with pytest.raises(CompileError) as caught:
+        compile(text, Environment({}))
+    lines = [line for line in str(caught.value).split("\n") if line.startswith("ERROR")]
+    assert lines == [f"ERROR: <input>:1:{column}: Syntax error: {words}" for column, words in found]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[1, 2].first().value() == 1 && [1, 2].last().value() == 2",
+        "![].first().hasValue()",
+        "optional.unwrap([optional.of(1), optional.none()]) == [1]",
+        "[optional.of(1), optional.none()].unwrapOpt() == [1]",
+    ],
+)
+def test_optionals_of_lists(text: str) -> None:
+    assert compile(text, Environment({})).run({}) is True

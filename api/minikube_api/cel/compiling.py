@@ -65,7 +65,8 @@ def compile(text: str, environment: Environment, *, estimate: bool = False) -> P
         compiler = Compiler(environment)
         kind, code = compiler.compile(tree, {})
     except Problem as problem:
-        raise CompileError(report(text, [problem])) from None
+        told = sorted((problem, *problem.others), key=lambda one: one.offset)
+        raise CompileError(report(text, told)) from None
     except RecursionError:
         raise CompileError("expression recursion limit exceeded") from None
     found = compiler.problems or validators.problems(tree, compiler.kinds)

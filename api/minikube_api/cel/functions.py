@@ -350,3 +350,13 @@ method("value", (_OA,), A, _value)
 method("hasValue", (_OA,), BOOL, lambda optional: optional.present)
 method("or", (_OA, _OA), _OA, lambda optional, other: optional if optional.present else other)
 method("orValue", (_OA, A), A, lambda optional, other: optional.value if optional.present else other)
+method("first", (_LA,), _OA, lambda items: Optional(True, items[0]) if items else NONE)
+method("last", (_LA,), _OA, lambda items: Optional(True, items[-1]) if items else NONE)
+
+
+def _present(items: list[Optional]) -> list[Any]:
+    return [item.value for item in items if item.present]
+
+
+global_("optional.unwrap", (list_of(_OA),), _LA, _present)
+method("unwrapOpt", (list_of(_OA),), _LA, _present)

@@ -15,10 +15,12 @@ from minikube_api.cel.values import INT_MAX, INT_MIN, UINT_MAX, UInt
 class Problem(ValueError):
     """Something wrong at an offset of the text."""
 
-    def __init__(self, offset: int, message: str) -> None:
+    def __init__(self, offset: int, message: str, others: tuple[Problem, ...] = ()) -> None:
         super().__init__(message)
         self.offset = offset
         self.message = message
+        #: what else is wrong with the same text
+        self.others = others
 
 
 def report(text: str, problems: list[Problem]) -> str:
@@ -56,7 +58,7 @@ _token = re.compile(
     r"""(?P<space>[ \t\r\n\f]+|//[^\n]*)
     |(?P<float>(?:[0-9]+\.[0-9]+(?:[eE][+-]?[0-9]+)?|[0-9]+[eE][+-]?[0-9]+|\.[0-9]+(?:[eE][+-]?[0-9]+)?))
     |(?P<int>0x[0-9a-fA-F]+[uU]?|[0-9]+[uU]?)
-    |(?P<string>(?:[rR][bB]?|[bB][rR]?)?(?:\"\"\"(?:[^\\]|\\.)*?\"\"\"|'''(?:[^\\]|\\.)*?'''|"(?:[^"\\\n\r]|\\.)*"|'(?:[^'\\\n\r]|\\.)*'))
+    |(?P<string>(?:[rR][bB]?|[bB][rR]?)?(?:\"\"\"(?:[^\\]|\\.)*?\"\"\"|'''(?:[^\\]|\\.)*?'''|"(?:[^"\\\n\r]|\\(?:[abfnrtv\\'"`?]|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[xX][0-9a-fA-F]{2}|[0-3][0-7]{2}))*"|'(?:[^'\\\n\r]|\\(?:[abfnrtv\\'"`?]|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[xX][0-9a-fA-F]{2}|[0-3][0-7]{2}))*'))
     |(?P<quoted>`[A-Za-z0-9_.\-/ ]+`)
     |(?P<ident>[_a-zA-Z][_a-zA-Z0-9]*)
     |(?P<op>&&|\|\||==|!=|<=|>=|[-+*/%<>!?:.,()\[\]{}])""",
@@ -81,8 +83,10 @@ class Token:
         self.at = at
 
 
-def tokens(text: str) -> list[Token]:
+def tokens(text: str) -> tuple[list[Token], list[Problem]]:
+    """Tokens, and what is none: that is reported and left out, as ANTLR does."""
     found: list[Token] = []
+    problems: list[Problem] = []
     at = 0
     while at < len(text):
         if text[at] in "rR" and (raw := _raw.match(text, at)):
@@ -91,12 +95,36 @@ def tokens(text: str) -> list[Token]:
             continue
         match = _token.match(text, at)
         if match is None:
-            raise Problem(at, f"Syntax error: token recognition error at: '{text[at]}'")
+            end = _unreadable(text, at)
+            problems.append(Problem(at, f"Syntax error: token recognition error at: '{_visible(text[at:end])}'"))
+            at = end
+            continue
         if match.lastgroup != "space":
             found.append(Token(str(match.lastgroup), match[0], at))
         at = match.end()
     found.append(Token("end", "<EOF>", len(text)))
-    return found
+    return found, problems
+
+
+def _unreadable(text: str, at: int) -> int:
+    """Where a token that can't be read ends: behind the first character that could not go on with what stands before."""
+    if text[at] in "=&|":
+        return min(at + 2, len(text))
+    if text[at] in "'\"":
+        broken = _broken_string.match(text, at)
+        assert broken is not None
+        return min(broken.end() + 1, len(text))
+    return at + 1
+
+
+#: a string as far as it is one: up to its line's end, or to an escape that is none
+_broken_string = re.compile(
+    r"(['\"])(?:(?!\1)[^\\\n\r]|\\(?:[abfnrtv\\'\"`?]|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[xX][0-9a-fA-F]{2}|[0-3][0-7]{2}))*\\?"
+)
+
+
+def _visible(text: str) -> str:
+    return text.replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")
 
 
 _raw = re.compile(r"[rR](?:\"\"\".*?\"\"\"|'''.*?'''|\"[^\"\n\r]*\"|'[^'\n\r]*')", re.DOTALL)
@@ -137,7 +165,7 @@ class Parser:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.tokens = tokens(text)
+        self.tokens, self.unread = tokens(text)
         self.place = 0
         self.depth = 0
 
@@ -167,9 +195,22 @@ class Parser:
         return Problem(token.at, f"Syntax error: extraneous input '{token.text}' expecting {expecting}")
 
     def parse(self) -> Node:
+        try:
+            node = self._whole()
+        except Problem as problem:
+            if self.unread:
+                raise Problem(problem.offset, problem.message, tuple(self.unread)) from None
+            raise
+        if self.unread:
+            first, *others = self.unread
+            raise Problem(first.offset, first.message, tuple(others))
+        return node
+
+    def _whole(self) -> Node:
         node = self.expression()
         if self.token.kind != "end":
-            raise Problem(self.token.at, f"Syntax error: extraneous input '{self.token.text}' expecting <EOF>")
+            how = "extraneous" if len(self.tokens) - self.place == 2 else "mismatched"
+            raise Problem(self.token.at, f"Syntax error: {how} input '{self.token.text}' expecting <EOF>")
         return node
 
     def expression(self) -> Node:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from minikube_api.cel import values
 from minikube_api.cel.syntax import Node, Problem
-from minikube_api.cel.types import Type
+from minikube_api.cel.types import Type, assignable
 from minikube_api.cel.values import EvaluationError
 from minikube_api.meta import expressions
 
@@ -71,6 +71,6 @@ def _mixed(parts: Sequence[Node], flags: Sequence[bool], kinds: dict[Node, Type]
             continue
         if expected is None:
             expected = kind
-        elif expected.name != kind.name:
+        elif not (assignable(expected, kind, {}) and assignable(kind, expected, {})):
             return [Problem(part.at, f"expected type '{expected}' but found '{kind}'")]
     return []
