@@ -181,3 +181,8 @@ def test_states_of_a_claims_resize_are_a_closed_set(kind):
         '"ControllerResizeInfeasible", "NodeResizeInProgress", "NodeResizeInfeasible", "NodeResizePending"',
         "status.allocatedResources[storage]: Invalid value: -1: must be a valid resource quantity",
     ]
+
+
+def test_a_finding_about_the_whole_object_has_the_path_of_no_name(kind):
+    errors = kind("configmaps").create({"metadata": {"name": "big"}, "data": {"a": "x" * (1024 * 1024 + 1)}})[1]
+    assert [str(e) for e in errors] == ["[]: Too long: may not be more than 1048576 bytes"]

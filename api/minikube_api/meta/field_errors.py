@@ -19,6 +19,9 @@ class _Omitted:
 
 OMIT = _Omitted()
 
+#: how a path of one empty name is written (`field.NewPath("")`), which some findings about a whole object have
+NO_NAME = "[]"
+
 
 def child(path: str, *names: str) -> str:
     """`child("spec", "template", "spec")` is `spec.template.spec`; an empty path gives the name alone."""

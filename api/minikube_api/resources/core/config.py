@@ -46,7 +46,7 @@ class ConfigMapStrategy(KindStrategy):
             errors += checks.named(key, f"binaryData[{key}]", names.config_map_key)
             size += len(value) * 3 // 4
         if size > MAX_SIZE:
-            errors.append(err.too_long("", "", MAX_SIZE))
+            errors.append(err.too_long(err.NO_NAME, "", MAX_SIZE))
         return errors
 
     def validate_change(self, ctx: WriteContext, obj: Object, old: Object) -> Errors:

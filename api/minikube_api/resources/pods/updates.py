@@ -270,7 +270,7 @@ def _addresses(state: Object) -> Errors:
 def ephemeral_containers(new: Object, old: Object) -> Errors:
     """Existing ephemeral containers stay as they are; others may be added."""
     if MIRROR in (old["metadata"].get("annotations") or {}):
-        return [err.forbidden("", "static pods do not support ephemeral containers")]
+        return [err.forbidden(err.NO_NAME, "static pods do not support ephemeral containers")]
     now = {c.get("name"): c for c in new["spec"].get("ephemeralContainers") or ()}
     errors: Errors = []
     for before in old["spec"].get("ephemeralContainers") or ():
@@ -289,11 +289,11 @@ def resize(new: Object, old: Object) -> Errors:
     spec, was, state = new["spec"], old["spec"], old.get("status") or {}
     errors: Errors = []
     if MIRROR in (old["metadata"].get("annotations") or {}):
-        return [err.forbidden("", "static pods cannot be resized")]
+        return [err.forbidden(err.NO_NAME, "static pods cannot be resized")]
     if (was.get("os") or {}).get("name") == "windows":
         return [err.forbidden("spec", "windows pods cannot be resized")]
     if state.get("phase") in ("Succeeded", "Failed"):
-        return [err.forbidden("", "pod in terminal state cannot be resized")]
+        return [err.forbidden(err.NO_NAME, "pod in terminal state cannot be resized")]
     qos = state.get("qosClass") or resources.qos_class(was)
     if resources.qos_class(spec) != qos:
         errors.append(err.invalid("spec", qos, "Pod QOS Class may not change as a result of resizing"))

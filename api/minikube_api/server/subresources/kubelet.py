@@ -192,7 +192,9 @@ def log_option_problems(request: Request) -> list[FieldError]:
     if limit is not None and limit < 1:
         errors.append(field_errors.invalid("limitBytes", limit, "must be greater than 0"))
     if since is not None and request.query.get("sinceTime"):
-        errors.append(field_errors.forbidden("", "at most one of `sinceTime` or `sinceSeconds` may be specified"))
+        errors.append(
+            field_errors.forbidden(field_errors.NO_NAME, "at most one of `sinceTime` or `sinceSeconds` may be specified")
+        )
     elif since is not None and since < 1:
         errors.append(field_errors.invalid("sinceSeconds", since, "must be greater than 0"))
     return errors
