@@ -70,6 +70,10 @@ class Lateness:
         return ordered[int(len(ordered) * 0.99) if len(ordered) > 1 else 0] * 1e3, ordered[-1] * 1e3
 
 
+#: seconds until a run is given up
+LIMIT = 300.0
+
+
 async def in_one_process(options: argparse.Namespace) -> list[Result]:
     from minikube_api.client.client import Client
     from minikube_api.server.context import UserInfo
@@ -105,6 +109,10 @@ async def in_one_process(options: argparse.Namespace) -> list[Result]:
     before, began = time.process_time(), time.perf_counter()
     while scheduler.scheduled < options.pods and not running.done():
         await asyncio.sleep(0.002)
+        if time.perf_counter() - began > LIMIT:
+            raise TimeoutError(
+                f"{scheduler.scheduled} of {options.pods} pods scheduled after {LIMIT:.0f} s: {scheduler.queue.counts}"
+            )
     seconds, cpu = time.perf_counter() - began, time.process_time() - before
     for task in (watching, running):
         task.cancel()

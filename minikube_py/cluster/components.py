@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from minikube_api.client.client import Client
+from minikube_py.cluster import component_metrics
 from minikube_py.cluster.credentials import ADMIN, CONTROLLERS, SCHEDULER, Credentials, Identity, controller_identity
 from minikube_py.cluster.layout import Layout
 from minikube_py.cluster.network import Network
@@ -45,6 +47,7 @@ class Components:
         self.spec, self.layout, self.credentials, self.network, self.reporter, self.client = (
             spec, layout, credentials, network, reporter, client,
         )  # fmt: skip
+        self.metrics = component_metrics.ComponentMetrics()
         self._agents: Agents | None = None
 
     async def start(self, component: str, node: str, group: asyncio.TaskGroup) -> Ready:
@@ -95,6 +98,7 @@ class Components:
         )
         manager = ControllerManager(client_for, options)
         manager.prepare()
+        self.metrics.register("controllers", functools.partial(component_metrics.of_controllers, manager))
         group.create_task(manager.run(), name="controllers")
         return manager.synced
 
@@ -110,6 +114,7 @@ class Components:
         from minikube_py.scheduler.scheduler import Scheduler
 
         scheduler = Scheduler(self.client(SCHEDULER))
+        self.metrics.register("scheduler", functools.partial(component_metrics.of_scheduler, scheduler))
         group.create_task(scheduler.run(), name="scheduler")
         return scheduler.ready.wait
 

@@ -90,6 +90,7 @@ class AllInOne:
         """Create the components' tasks; returns what to wait for until they are ready."""
         await install_add_ons(self.spec, self.network, plane.client(ADMIN))
         self.components = Components(self.spec, self.layout, self.credentials, self.network, self.reporter, plane.client)
+        plane.server.collectors.append(self.components.metrics.collect)
         lives = Lives(self.components.start, group, self.state)
         if self.network is not None:
             group.create_task(restore_lost(self.network, lives), name="nodes")

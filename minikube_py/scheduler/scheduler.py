@@ -51,7 +51,8 @@ class Scheduler:
         self.decider = Decider(self.state, self.options.rng)
         self.recorder = EventRecorder(client, self.options.name, clock=self.clock)
         self.ready = asyncio.Event()
-        self.scheduled = 0
+        #: attempts by how they ended; for metrics
+        self.scheduled = self.refused = self.failed = 0
         self._owns_factory = factory is None
         self.factory = factory or InformerFactory(client, clock=self.clock)
         self.pods: Informer[Pod] = self.factory.informer(Pod, field_selector="status.phase!=Succeeded,status.phase!=Failed")
@@ -170,6 +171,7 @@ class Scheduler:
                 except Exception:
                     self._slots.release()
                     log.exception("scheduling %s failed", waiting.pod.key)
+                    self.failed += 1
                     self.queue.failed(waiting)
                 await asyncio.sleep(0)
 
@@ -221,11 +223,13 @@ class Scheduler:
             self.queue.done(pod.uid)
             return
         log.warning("binding %s: %s", pod.key, error)
+        self.failed += 1
         self.recorder.event(pod.pod, "Warning", "FailedScheduling", f"running Bind plugin: {error}")
         self.queue.failed(waiting)
 
     async def _refuse(self, waiting: Waiting, decision: Decision) -> None:
         """Say why, make room if less important pods are in the way, and let the pod wait."""
+        self.refused += 1
         pod = waiting.pod
         message, nominated = decision.message, ""
         try:

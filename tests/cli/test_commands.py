@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from api_processes import wait_for
+from api_processes import Http, wait_for
 
 MINICTL = str(Path(sys.executable).with_name("minictl"))
 HELLO = str(Path(__file__).parents[2] / "examples" / "hello.yaml")
@@ -124,3 +124,19 @@ def test_logs_of_a_simulated_pod_are_refused_as_by_a_node_without_kubelet(cluste
     assert done.returncode == 1
     assert ":10250: connect: connection refused" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_metrics_tell_of_controllers_and_scheduler(cluster, minictl):
+    config = minictl("status", "--name", "cli", "-o", "json")
+    http = Http.from_kubeconfig(json.loads(config.stdout)[0]["kubeconfig"])
+    status, text = http.raw("GET", "/metrics")
+    http.close()
+    assert status == 200
+    lines = dict(line.rsplit(" ", 1) for line in text.decode().splitlines() if not line.startswith("#"))
+    scheduled = 'scheduler_schedule_attempts_total{profile="default-scheduler",result="scheduled"}'
+    before = float(lines[scheduled])
+    assert before >= 1
+    assert float(lines['workqueue_adds_total{name="deployment-controller"}']) >= 1
+    assert lines['workqueue_depth{name="garbage-collector-controller"}'] == "0.0"
+    assert float(lines['controller_runtime_reconcile_total{controller="replicaset-controller",result="success"}']) >= 1
+    assert lines['scheduler_pending_pods{queue="active"}'] == "0.0"

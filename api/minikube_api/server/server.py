@@ -13,7 +13,7 @@ import logging
 import random
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -145,6 +145,8 @@ class Server:
         self.config = config
         self.clock = config.clock
         self.metrics = Metrics()
+        #: what others in this process show on /metrics
+        self.collectors: list[Callable[[], Iterator[Any]]] = []
         self.ports: list[int] = []
         self.ready = False
         self._stopping = asyncio.Event()
