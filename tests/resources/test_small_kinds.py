@@ -331,3 +331,11 @@ def test_tolerations_of_device_requests_are_checked(kind, toleration, expected):
     request = {"name": "a", "exactly": {"deviceClassName": "c", "tolerations": [toleration]}}
     _, errors = kind("resourceclaims", "resource.k8s.io").create(named("c", spec={"devices": {"requests": [request]}}))
     assert texts(errors) == [f"spec.devices.requests[0].exactly.tolerations[0].{text}" for text in expected]
+
+
+def test_parameters_are_printed_in_the_order_of_their_names(kind):
+    classes = kind("storageclasses", "storage.k8s.io")
+    old, errors = classes.create(named("c", provisioner="a/b", parameters={"a": "1"}))
+    assert errors == []
+    changed = texts(classes.update({**old, "parameters": {"b": "2", "a": "1"}}, old)[1])
+    assert changed == ['parameters: Invalid value: {"a":"1","b":"2"}: field is immutable']

@@ -65,7 +65,8 @@ class StorageClassStrategy(KindStrategy):
         return errors + _topologies(obj.get("allowedTopologies") or (), "allowedTopologies")
 
     def validate_change(self, ctx: WriteContext, obj: Object, old: Object) -> Errors:
-        return checks.unchanged(obj, old, "parameters", "provisioner", "reclaimPolicy", "volumeBindingMode")
+        new = {**obj, "parameters": checks.shown_labels(obj.get("parameters"))}
+        return checks.unchanged(new, old, "parameters", "provisioner", "reclaimPolicy", "volumeBindingMode")
 
     def warnings(self, ctx: WriteContext, obj: Object, old: Object | None) -> list[str]:
         """Node labels in topologies that have new names (storage/util.GetWarningsForStorageClass)."""
