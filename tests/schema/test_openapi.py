@@ -146,7 +146,8 @@ def test_a_custom_resource_is_published_and_its_change_changes_its_hash_only(ser
     again = json.loads(server.documents.index())["paths"]
     assert again["apis/stable.example.com/v1"] != index["apis/stable.example.com/v1"]
     second = server.v3("apis/stable.example.com/v1")["components"]["schemas"]["com.example.stable.v1.CronTab"]
-    assert "properties" not in second
+    assert set(second["properties"]) == {"apiVersion", "kind", "metadata"}
+    assert second["x-kubernetes-preserve-unknown-fields"] is True
     patch = server.v3("apis/stable.example.com/v1")["paths"]["/apis/stable.example.com/v1/namespaces/{namespace}/crontabs/{name}"]
     assert "application/strategic-merge-patch+json" not in patch["patch"]["requestBody"]["content"]
 
@@ -157,7 +158,16 @@ def test_v2_says_nothing_that_openapi_v2_cannot(server):
     spec = definition["properties"]["spec"]["properties"]
     assert spec["cron"] == {}
     assert spec["port"] == {"x-kubernetes-int-or-string": True}
-    assert spec["free"] == {"x-kubernetes-preserve-unknown-fields": True}
+    assert spec["free"] == {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+
+
+def test_v2_names_no_property_of_a_kind_that_is_open_at_its_root(server):
+    server.add_cron_tab({**CRON_TAB_SCHEMA, "x-kubernetes-preserve-unknown-fields": True})
+    definition = json.loads(server.documents.v2()[0])["definitions"]["com.example.stable.v1.CronTab"]
+    assert definition == {
+        "type": "object",
+        "x-kubernetes-group-version-kind": [{"group": "stable.example.com", "version": "v1", "kind": "CronTab"}],
+    }
 
 
 def test_documents_are_made_once_until_something_changes(server):

@@ -32,7 +32,9 @@ _ANY_VALUE = frozenset(
 )
 #: keywords of a CRD's schema that OpenAPI v2 cannot say
 _NOT_IN_V2 = ("oneOf", "anyOf", "allOf", "not", "nullable", "default", "x-kubernetes-validations")
-#: what an OpenAPI v2 reader would hold against values of an open or undecided type
+#: what an OpenAPI v2 reader takes for all there may be
+_CHILDREN = ("properties", "items")
+#: what an OpenAPI v2 reader would hold against values of an undecided type
 _TYPE_KEYWORDS = ("type", "properties", "items", "additionalProperties", "required")
 
 
@@ -158,7 +160,9 @@ def custom_definitions(group: str, version: str, kind: str, schema: Tree, dialec
     name = custom_name(group, version, kind)
     own = _custom(schema, dialect)
     meta_texts = builtin.descriptions(META + "Status")
-    if "properties" in own or not own.get("x-kubernetes-preserve-unknown-fields"):
+    if dialect == "v2" and own.get("x-kubernetes-preserve-unknown-fields"):
+        own = {}  # properties beside open ones would make readers of v2 take those for all
+    else:
         properties = dict(own.get("properties", {}))
         properties["apiVersion"] = {"type": "string", "description": meta_texts["apiVersion"]}
         properties["kind"] = {"type": "string", "description": meta_texts["kind"]}
@@ -197,8 +201,10 @@ def _custom(schema: Any, dialect: Dialect) -> Any:
         return schema
     out = dict(schema)
     if dialect == "v2":
-        is_open = out.get("x-kubernetes-preserve-unknown-fields") or out.get("x-kubernetes-int-or-string")
-        for keyword in (*_NOT_IN_V2, *(_TYPE_KEYWORDS if is_open or out.get("nullable") else ())):
+        is_untyped = out.get("x-kubernetes-int-or-string") or out.get("nullable")
+        is_open = out.get("x-kubernetes-preserve-unknown-fields")
+        left_out = _TYPE_KEYWORDS if is_untyped else _CHILDREN if is_open else ()
+        for keyword in (*_NOT_IN_V2, *left_out):
             out.pop(keyword, None)
     if isinstance(out.get("properties"), dict):
         out["properties"] = {field: _custom(part, dialect) for field, part in out["properties"].items()}
