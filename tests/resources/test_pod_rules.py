@@ -354,3 +354,17 @@ def test_a_gated_pods_terms_are_shown_as_gos_types(kind):
         '{"MatchExpressions":[{"Key":"b","Operator":"Exists","Values":null}],"MatchFields":null}: only additions are allowed '
         "(no mutations or deletions)"
     ]
+
+
+@pytest.mark.parametrize(
+    ("claims", "words"),
+    [
+        pytest.param([], "which is empty", id="none"),
+        pytest.param([{"name": n, "resourceClaimName": "x"} for n in "cb"], ": b, c", id="others"),
+    ],
+)
+def test_a_claim_that_the_pod_lacks_is_told_with_those_it_has(kind, claims, words):
+    body = pod(resourceClaims=claims)
+    body["spec"]["containers"][0]["resources"] = {"claims": [{"name": "a"}]}
+    text = 'spec.containers[0].resources.claims[0]: Not found: "a": must be one of the names in pod.spec.resourceClaims'
+    assert texts(kind("pods").create(body)[1]) == [text + (words if words[0] == ":" else f" {words}")]

@@ -27,6 +27,7 @@ _INITIALS = frozenset(
         "fc",
         "fs",
         "gce",
+        "gmsa",
         "grpc",
         "http",
         "ip",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from minikube_api.meta import field_errors as err
@@ -112,8 +113,9 @@ def _claims(claims: Any, known: frozenset[str], path: str) -> Errors:
             errors.append(err.duplicate(f"{path}[{i}]", f"{name}/{request}" if request else name))
         seen.add((name, request))
         if name not in known:
-            text = err.not_found(f"{path}[{i}]", name)
-            errors.append(text)
+            listed = f": {', '.join(sorted(known))}" if known else " which is empty"
+            found = err.not_found(f"{path}[{i}]", name)
+            errors.append(replace(found, message=f"{found.message}: must be one of the names in pod.spec.resourceClaims{listed}"))
     return errors
 
 

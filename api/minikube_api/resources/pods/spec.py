@@ -119,12 +119,14 @@ def _pod_resources(spec: Object, path: str) -> Errors:
     errors: Errors = []
     if tree.get("claims") is not None:
         errors.append(err.forbidden(f"{at}.claims", "claims cannot be set for Resources at pod-level"))
-    unknown: Errors = []
-    for kind in ("limits", "requests"):
-        for name in tree.get(kind) or ():
-            if name not in ("cpu", "memory") and not name.startswith("hugepages-"):
-                unknown.append(err.not_supported(f"{at}.{kind}[{name}]", name, ("cpu", "hugepages-", "memory")))
-    errors += unknown or resources.requirements({k: tree.get(k) for k in ("limits", "requests")}, at)
+    known: dict[str, Object] = {"limits": {}, "requests": {}}
+    for kind, good in known.items():
+        for name, value in (tree.get(kind) or {}).items():
+            if name in ("cpu", "memory") or name.startswith("hugepages-"):
+                good[name] = value
+            else:
+                errors.append(err.not_supported(f"{at}.{kind}[{name}]", name, ("cpu", "hugepages-", "memory")))
+    errors += resources.requirements(known, at)
     return errors + _containers_within(spec, path)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from minikube_api.meta import field_errors as err
 from minikube_api.meta import names, quantities
-from minikube_api.resources.checks import Errors, named, one_of, required_name
+from minikube_api.resources.checks import Errors, one_of, required_name
 from minikube_api.resources.objectmeta import annotation_problems, label_problems
 from minikube_api.resources.pods import network_volumes, projections, volume_files
 from minikube_api.resources.pods.network_volumes import required
@@ -149,9 +149,8 @@ def _csi(tree: Object, path: str) -> Errors:
 def csi_driver_name(name: str | None, path: str) -> Errors:
     if not name:
         return [err.required(path)]
-    if len(name) > 63:
-        return [err.too_long(path, name, 63)]
-    return named(name.lower(), path, names.dns1123_subdomain)
+    errors: Errors = [err.too_long(path, name, 63)] if len(name) > 63 else []
+    return errors + [err.invalid(path, name, message) for message in names.dns1123_subdomain(name.lower())]
 
 
 def _ephemeral(tree: Object, path: str, volume: str, owner: Owner) -> Errors:
