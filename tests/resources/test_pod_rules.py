@@ -368,3 +368,17 @@ def test_a_claim_that_the_pod_lacks_is_told_with_those_it_has(kind, claims, word
     body["spec"]["containers"][0]["resources"] = {"claims": [{"name": "a"}]}
     text = 'spec.containers[0].resources.claims[0]: Not found: "a": must be one of the names in pod.spec.resourceClaims'
     assert texts(kind("pods").create(body)[1]) == [text + (words if words[0] == ":" else f" {words}")]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        pytest.param({}, {"kubernetes.io/config.mirror": "x"}, "may not add mirror pod annotation", id="added"),
+        pytest.param({"kubernetes.io/config.mirror": "x"}, {}, "may not remove or update mirror pod annotation", id="removed"),
+    ],
+)
+def test_who_made_a_pod_can_not_be_changed(kind, before, after, words):
+    pods = kind("pods")
+    old, _ = pods.create({"metadata": {"name": "p", "annotations": before}, "spec": pod(nodeName="n")["spec"]})
+    new = {**old, "metadata": {**old["metadata"], "annotations": after}}
+    assert texts(pods.update(new, old)[1]) == [f"metadata.annotations[kubernetes.io/config.mirror]: Forbidden: {words}"]

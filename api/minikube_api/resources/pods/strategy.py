@@ -78,8 +78,10 @@ class PodStrategy(KindStrategy):
             return []
         errors = objectmeta.update_problems(obj, old)
         if ctx.subresource == "status":
-            return errors + updates.status(obj, old)
+            return errors + _annotation_changes(obj, old) + updates.status(obj, old)
         errors += self._metadata_and_spec(obj)
+        if ctx.subresource != "resize":
+            errors += _annotation_changes(obj, old)
         match ctx.subresource:
             case "ephemeralcontainers":
                 return errors + updates.ephemeral_containers(obj, old)
@@ -168,6 +170,21 @@ def _annotations(annotations: dict[str, str], pod_spec: Object) -> list[FieldErr
         errors.append(err.invalid(f"metadata.annotations[{updates.MIRROR}]", annotations[updates.MIRROR], detail))
     cost = annotations.get(_DELETION_COST)
     return errors if cost is None else errors + _cost_problems(cost)
+
+
+def _annotation_changes(obj: Object, old: Object) -> list[FieldError]:
+    """ValidatePodSpecificAnnotationUpdates."""
+    new, was = obj["metadata"].get("annotations") or {}, old["metadata"].get("annotations") or {}
+    if new == was:
+        return []
+    errors: list[FieldError] = []
+    for key in {**was, **new}:
+        what = "AppArmor annotations" if key.startswith(app_armor.PREFIX) else "mirror pod annotation"
+        if new.get(key) == was.get(key) or not (key.startswith(app_armor.PREFIX) or key == updates.MIRROR):
+            continue
+        verb = "remove or update" if key in was else "add"
+        errors.append(err.forbidden(f"metadata.annotations[{key}]", f"may not {verb} {what}"))
+    return errors + _annotations(new, obj["spec"])
 
 
 def _cost_problems(cost: str) -> list[FieldError]:
