@@ -191,3 +191,61 @@ async def test_field_validation_strict_refuses_what_warn_prunes(api: Api, define
     made = await api.ok("POST", WIDGETS, widget(spec={"zz": 1}))
     assert made["spec"] == {}
     assert 'unknown field \\"spec.zz\\"' in api.headers["warning"]
+
+
+SCALED = {
+    "type": "object",
+    "properties": {
+        "spec": {"type": "object", "properties": {"replicas": {"x-kubernetes-int-or-string": True}}},
+        "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+    },
+}
+SCALE = {
+    "specReplicasPath": ".spec.replicas",
+    "statusReplicasPath": ".status.replicas",
+    "labelSelectorPath": ".status.selector",
+}
+
+
+def scale(replicas: int) -> dict[str, Any]:
+    return {"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "w"}, "spec": {"replicas": replicas}}
+
+
+async def test_a_scale_without_replicas_can_be_set_but_not_read(api: Api, define: Define) -> None:
+    await define(definition(SCALED, subresources={"scale": SCALE}))
+    await api.ok("POST", WIDGETS, widget())
+    status, answer = await api("GET", f"{WIDGETS}/w/scale")
+    assert (status, answer["message"]) == (
+        500,
+        'Internal error occurred: the spec replicas field ".spec.replicas" does not exist',
+    )
+    status, answer = await api("PATCH", f"{WIDGETS}/w/scale", {"metadata": {"labels": {"a": "b"}}}, kind=MERGE)
+    assert (status, answer["message"]) == (400, 'the spec replicas field ".spec.replicas" cannot be empty')
+    assert (await api.ok("PUT", f"{WIDGETS}/w/scale", scale(3)))["spec"] == {"replicas": 3}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"spec": {"replicas": "3"}}, ".spec.replicas: Invalid value: 0: .spec.replicas accessor error: 3 is of the type string, expected int64"),
+        ({"spec": {"replicas": -1}}, ".spec.replicas: Invalid value: -1: should be a non-negative integer"),
+        ({"spec": {"replicas": 1 << 31}}, ".spec.replicas: Invalid value: 2147483648: should be less than or equal to 2147483647"),
+        (
+            {"status": {"selector": 1}},
+            '.status.selector: Invalid value: "": .status.selector accessor error: 1 is of the type int64, expected string',
+        ),
+    ],
+    ids=["text", "negative", "large", "selector"],
+)  # fmt: skip
+async def test_replicas_of_a_scaled_kind_must_be_readable(api: Api, define: Define, change: Any, message: str) -> None:
+    await define(definition(SCALED, subresources={"scale": SCALE}))
+    status, answer = await api("POST", WIDGETS, widget(**change))
+    assert (status, answer["message"]) == (422, f'Widget.example.com "w" is invalid: {message}')
+
+
+async def test_a_negative_scale_is_what_the_custom_resource_says_of_it(api: Api, define: Define) -> None:
+    await define(definition(SCALED, subresources={"scale": SCALE}))
+    await api.ok("POST", WIDGETS, widget(spec={"replicas": 1}))
+    status, answer = await api("PUT", f"{WIDGETS}/w/scale", scale(-5))
+    words = ".spec.replicas: Invalid value: -5: should be a non-negative integer"
+    assert (status, answer["message"]) == (422, f'Widget.example.com "w" is invalid: {words}')

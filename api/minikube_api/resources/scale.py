@@ -13,6 +13,9 @@ from minikube_api.meta.errors import BadRequest, FieldError, InternalError, Inva
 
 Object = dict[str, Any]
 
+#: the replicas of a Scale whose custom resource has none yet: what a patch leaves so is refused
+UNSET = -(1 << 31)
+
 
 def scale_of(obj: Object) -> Object:
     """The Scale of a Deployment, ReplicaSet, StatefulSet or ReplicationController."""
@@ -54,9 +57,11 @@ def _at(obj: Any, path: str) -> Any:
     return obj
 
 
-def custom_scale_of(obj: Object, paths: Paths) -> Object:
-    """The Scale of a custom resource. Raises InternalError when it has no replicas."""
+def custom_scale_of(obj: Object, paths: Paths, *, to_change: bool = False) -> Object:
+    """The Scale of a custom resource. Raises InternalError when it has no replicas, but where they are about to be set."""
     replicas = _at(obj, paths.spec)
+    if not isinstance(replicas, int) and to_change:
+        replicas = UNSET
     if not isinstance(replicas, int):
         raise InternalError(f'Internal error occurred: the spec replicas field ".{paths.spec}" does not exist')
     selector = _at(obj, paths.selector) if paths.selector else None
@@ -68,9 +73,9 @@ def custom_scale_of(obj: Object, paths: Paths) -> Object:
 
 
 def custom_scaled(obj: Object, scale: Object, paths: Paths) -> Object:
-    """A custom resource (an own tree) with the Scale's replicas. Raises Invalid."""
-    if problems := validate(scale):
-        raise Invalid.object("autoscaling", "Scale", objects.name(obj), problems)
+    """A custom resource (an own tree) with the Scale's replicas, which its own validation judges. Raises BadRequest without any."""
+    if (scale.get("spec") or {}).get("replicas") == UNSET:
+        raise BadRequest(f'the spec replicas field ".{paths.spec}" cannot be empty')
     *parents, last = paths.spec.split(".")
     target = obj
     for part in parents:

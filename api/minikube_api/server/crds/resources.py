@@ -235,27 +235,53 @@ def _scale_problems(scale: ScalePaths | None) -> Callable[[Object], list[FieldEr
     def check(obj: Object) -> list[FieldError]:
         errors: list[FieldError] = []
         for path in (scale.spec, scale.status):
-            value = nested(obj, path)
-            at = f".{path}"
-            if value is None:
+            value, why = accessed(obj, path, "int64")
+            if why:
+                errors.append(err.invalid(f".{path}", 0, why))
+            elif value is None:
                 continue
-            if isinstance(value, bool) or not isinstance(value, int):
-                continue
-            if value < 0:
-                errors.append(err.invalid(at, value, "should be a non-negative integer"))
+            elif value < 0:
+                errors.append(err.invalid(f".{path}", value, "should be a non-negative integer"))
             elif value > _MAX_INT32:
-                errors.append(err.invalid(at, value, f"should be less than or equal to {_MAX_INT32}"))
+                errors.append(err.invalid(f".{path}", value, f"should be less than or equal to {_MAX_INT32}"))
+        if scale.selector:
+            _, why = accessed(obj, scale.selector, "string")
+            if why:
+                errors.append(err.invalid(f".{scale.selector}", "", why))
         return errors
 
     return check
 
 
-def nested(obj: Any, path: str) -> Any:
-    for part in path.split("."):
-        if not isinstance(obj, dict):
-            return None
-        obj = obj.get(part)
-    return obj
+_GO_TYPES: tuple[tuple[type, str], ...] = (
+    (bool, "bool"), (int, "int64"), (float, "float64"), (str, "string"), (list, "[]interface {}"), (dict, "map[string]interface {}"),
+)  # fmt: skip
+
+
+def accessed(obj: Any, path: str, wanted: str) -> tuple[Any, str]:
+    """(value at a dotted path, why it can't be had), the value None when it is not there (unstructured.NestedInt64, NestedString)."""
+    parts = path.split(".")
+    value = obj
+    for i, part in enumerate(parts):
+        if value is None:
+            return None, ""
+        if not isinstance(value, dict):
+            return None, _accessor_problem(parts[: i + 1], value, "map[string]interface{}")
+        if part not in value:
+            return None, ""
+        value = value[part]
+    if _go_type(value) != wanted:
+        return None, _accessor_problem(parts, value, wanted)
+    return value, ""
+
+
+def _go_type(value: Any) -> str:
+    return next((name for python, name in _GO_TYPES if isinstance(value, python)), "<nil>")
+
+
+def _accessor_problem(parts: list[str], value: Any, wanted: str) -> str:
+    text = "<nil>" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return f".{'.'.join(parts)} accessor error: {text} is of the type {_go_type(value)}, expected {wanted}"
 
 
 def _deprecation(spec: Object, version: Object, kind: str) -> str:

@@ -82,7 +82,7 @@ class Scales:
 
         def change(obj: Object) -> Object:
             meta = obj["metadata"]
-            before = shown(resource, obj)
+            before = scale_of(obj) if paths is None else custom_scale_of(obj, paths, to_change=True)
             if entries := managed_scale.to_scale(meta.get("managedFields"), path):
                 before["metadata"]["managedFields"] = entries
             scale = scaled(before)
