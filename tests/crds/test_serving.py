@@ -249,3 +249,11 @@ async def test_a_negative_scale_is_what_the_custom_resource_says_of_it(api: Api,
     status, answer = await api("PUT", f"{WIDGETS}/w/scale", scale(-5))
     words = ".spec.replicas: Invalid value: -5: should be a non-negative integer"
     assert (status, answer["message"]) == (422, f'Widget.example.com "w" is invalid: {words}')
+
+
+async def test_accepted_names_are_checked_where_status_is_written(api: Api, define: Define) -> None:
+    await define(SPEC)
+    change = {"status": {"acceptedNames": {"kind": "K", "listKind": "K", "plural": ""}}}
+    status, answer = await api("PATCH", f"{DEFINITIONS}/widgets.example.com/status", change, kind=MERGE)
+    words = 'status.acceptedNames.listKind: Invalid value: "K": kind and listKind may not be the same'
+    assert (status, answer["message"].partition("is invalid: ")[2]) == (422, words)

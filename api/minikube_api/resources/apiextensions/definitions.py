@@ -95,7 +95,9 @@ class DefinitionStrategy(KindStrategy):
         errors = objectmeta.meta_update_problems(obj, old)
         errors = errors + errors
         if ctx.subresource == "status":
-            return errors + self.validate_status(ctx, obj, old)
+            return errors + name_problems(
+                (obj.get("status") or {}).get("acceptedNames") or {}, "status.acceptedNames", needed=False
+            )
         errors += spec_problems(obj["spec"], "spec", missing_schemas=not _lacks_schema(old["spec"]), old=old["spec"])
         errors += self._immutable(obj, old)
         errors += stored_version_problems(obj)
@@ -245,13 +247,14 @@ def _deprecation(version: Object, warning: str, path: str) -> Errors:
     return [err.invalid(path, warning, why) for why in found]
 
 
-def name_problems(given: Object, path: str) -> Errors:
+def name_problems(given: Object, path: str, *, needed: bool = True) -> Errors:
+    """`needed`: names may not be missing (in spec; the status has them once they are accepted)."""
     errors: Errors = []
     mixed = "may have mixed case, but should otherwise match: "
     for field, prefix in (("plural", ""), ("singular", ""), ("kind", mixed), ("listKind", mixed)):
         value = given.get(field) or ""
         if not value:
-            errors.append(err.required(f"{path}.{field}"))
+            errors += [err.required(f"{path}.{field}")] if needed else []
         elif why := names.dns1035_label(value.lower() if prefix else value):
             errors.append(err.invalid(f"{path}.{field}", value, prefix + ",".join(why)))
     for field in ("shortNames", "categories"):
