@@ -269,3 +269,19 @@ async def test_evictions_are_admitted_as_such(api: Api, hooks: Webhooks) -> None
     await api.refused("POST", f"{pods}/p/eviction", eviction)
     assert (hooks.seen[0][1]["operation"], hooks.seen[0][1]["object"]["kind"]) == ("CREATE", "Eviction")
     await api.ok("GET", f"{pods}/p")
+
+
+async def test_calls_and_refusals_are_counted(api: Api, hooks: Webhooks) -> None:
+    await api.configure("validating", "h", hooks.add("/no", deny))
+    status, _ = await api("POST", MAPS, config_map("m"))
+    assert status >= 400
+    samples = {
+        sample.name: (sample.labels, sample.value)
+        for family in api.server.admission_metrics.collect()
+        for sample in family.samples
+        if sample.name.endswith(("request_total", "rejection_count_total"))
+    }
+    labels, count = samples["apiserver_admission_webhook_request_total"]
+    assert (labels["type"], labels["operation"], labels["rejected"], count) == ("validating", "CREATE", "true", 1)
+    labels, count = samples["apiserver_admission_webhook_rejection_count_total"]
+    assert (labels["error_type"], labels["rejection_code"], count) == ("no_error", str(status), 1)

@@ -59,7 +59,7 @@ class Paths:
         if path == "/version":
             return encoded(200, orjson.dumps(version()), _raw(request))
         if path == "/metrics":
-            collectors = (self._server.fairness.collect, *self._server.collectors)
+            collectors = (self._server.fairness.collect, self._server.admission_metrics.collect, *self._server.collectors)
             return Answer(200, self._server.metrics.text(collectors), "text/plain; version=0.0.4; charset=utf-8")
         if path == "/":
             return encoded(200, orjson.dumps({"paths": self.listing()}), _raw(request))

@@ -27,6 +27,7 @@ from minikube_api.resources.resource import Registry
 from minikube_api.server import authentication, authorization, impersonation, views
 from minikube_api.server.access.access import Access
 from minikube_api.server.admission.chain import AdmissionChain
+from minikube_api.server.admission.metrics import AdmissionMetrics
 from minikube_api.server.aggregation.checking import Checker
 from minikube_api.server.aggregation.following import Aggregation
 from minikube_api.server.aggregation.registering import Registrar
@@ -270,6 +271,7 @@ class Server:
         self.authorizer = AuthorizerChain([authorization.PrivilegedGroup(), authorization.PublicPaths(), *authorizers])
         self.services = ServiceResolver(self.storage, self.registry, self._rng)
         self.webhook_caller = Caller(config.dialer, self.services)
+        self.admission_metrics = AdmissionMetrics()
         self.admission = AdmissionChain(self._plugins())
         self.writer = Writer(
             self.storage,

@@ -36,6 +36,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+#: how a failed call is told, by what failed
+_FAILED = {
+    CallFailed: "failed to call webhook",
+    Unreachable: "could not get REST client",
+    BadResponse: "received invalid webhook response",
+}
+
+
 class FailedCalling(Exception):
     """The webhook gave no verdict; what follows is up to its failurePolicy."""
 
@@ -62,6 +70,11 @@ class _Webhooks:
         self._caller = caller
         self._lister = lister
         self._source = HookSource(server.storage, server.registry, self.plural)
+
+    @property
+    def kind(self) -> str:
+        """How metrics call this plug-in."""
+        return "admit" if self.mutating else "validating"
 
     def handles(self, operation: Operation) -> bool:
         return True
@@ -145,16 +158,23 @@ class _Webhooks:
             )
         uid = str(uuid4())
         question = reviews.review(attributes, invocation.resource, obj, old, uid=uid, version=version)
+        clock, metrics, kind = self._server.clock, self._server.admission_metrics, self.kind
+        began = clock.monotonic()
         try:
             answer = await self._caller.post(hook.tree["clientConfig"], question, hook.timeout)
-        except CallFailed as error:
-            raise FailedCalling(hook, f"failed to call webhook: {error}") from error
-        except Unreachable as error:
-            raise FailedCalling(hook, f"could not get REST client: {error}") from error
-        try:
             verdict = reviews.verdict(answer, uid=uid, version=version, mutating=self.mutating)
-        except BadResponse as error:
-            raise FailedCalling(hook, f"received invalid webhook response: {error}") from error
+        except (CallFailed, Unreachable, BadResponse) as error:
+            metrics.called(hook.name, kind, attributes.operation, clock.monotonic() - began, 0, rejected=not hook.ignores_failure)
+            if hook.ignores_failure:
+                metrics.failed_open(hook.name, kind)
+            else:
+                metrics.rejected(hook.name, kind, attributes.operation, "calling_webhook_error", 0)
+            raise FailedCalling(hook, f"{_FAILED[type(error)]}: {error}") from error
+        refused = not verdict.allowed
+        code = refusal(hook.name, verdict.result).status_code if refused else 200
+        metrics.called(hook.name, kind, attributes.operation, clock.monotonic() - began, code, rejected=refused)
+        if refused:
+            metrics.rejected(hook.name, kind, attributes.operation, "no_error", code)
         for key, value in verdict.audit_annotations.items():
             attributes.audit_annotations[f"{hook.name}/{key}"] = value
         for text in verdict.warnings:
