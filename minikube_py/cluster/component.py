@@ -12,9 +12,10 @@ import ctypes
 import logging
 import os
 import signal
+import socket
 import ssl
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from minikube_api.client import kubeconfig
 from minikube_api.client.client import Client
@@ -22,13 +23,15 @@ from minikube_api.client.http import HttpTransport
 from minikube_py.cluster import collecting
 from minikube_py.cluster.components import Components
 from minikube_py.cluster.controller_tokens import ControllerTokens
-from minikube_py.cluster.credentials import CONTROLLERS, Credentials, Identity
+from minikube_py.cluster.credentials import CONTROLLERS, SCHEDULER, Credentials, Identity
 from minikube_py.cluster.layout import Layout
 from minikube_py.cluster.network import Network
 from minikube_py.cluster.reporting import Reporter
 from minikube_py.cluster.spec import ClusterSpec
 
 API_SERVER = "apiserver"
+#: components of which one leads, as in Kubernetes: their Lease in kube-system, and whose it is
+LEASES = {"controllers": ("kube-controller-manager", CONTROLLERS), "scheduler": ("kube-scheduler", SCHEDULER)}
 
 
 def client_over_https(layout: Layout, credentials: Credentials, cluster: str, server: str) -> Callable[[Identity], Client]:
@@ -82,21 +85,39 @@ async def serve(component: str, node: str, layout: Layout, reporter: Reporter, s
     if component == API_SERVER:
         await _api_server(spec, layout, credentials, network, reporter, ending)
         return
-    client = client_over_https(layout, credentials, spec.name, server)
-    try:
+    connect = client_over_https(layout, credentials, spec.name, server)
+
+    async def live() -> None:
         async with asyncio.TaskGroup() as group:
+            client = connect
             if component == "controllers":
-                client = await controller_clients(client, server, credentials, group)
+                client = await controller_clients(connect, server, credentials, group)
             if network is not None:
                 group.create_task(_follow(network), name="network")
             components = Components(spec, layout, credentials, network, reporter, client)
             ready = await components.start(component, node, group)
-            waiting = group.create_task(_report(ready, reporter, lambda: components.host_dns), name="until-ready")
+            group.create_task(_report(ready, reporter, lambda: components.host_dns), name="until-ready")
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_elected(component, spec, connect, live) if component in LEASES else live(), name=component)
             await ending.wait()
-            waiting.cancel()
             raise _Ending
     except* _Ending:
         logging.getLogger(__name__).info("ending")
+
+
+async def _elected(
+    component: str, spec: ClusterSpec, connect: Callable[[Identity], Client], live: Callable[[], Awaitable[None]]
+) -> None:
+    """Live while leading.
+
+    The supervisor never runs two of a component: one that comes back is the same candidate and need not wait for its own lease.
+    """
+    from minikube_api.client.election import LeaderElector
+
+    lease, identity = LEASES[component]
+    await LeaderElector(connect(identity), lease, identity=f"{socket.gethostname()}_{spec.name}").run(live)
 
 
 async def _follow(network: Network) -> None:

@@ -60,3 +60,25 @@ def test_every_component_comes_back_after_kill_nine(cluster: Cluster) -> None:
     assert after["status"]["containerStatuses"][0]["restartCount"] == 0
     for name in ("steady", "later"):
         cluster.http.ok("DELETE", f"{PODS}/{name}?gracePeriodSeconds=0")
+
+
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"
+
+
+@pytest.mark.parametrize(("lease", "component"), [("kube-scheduler", "scheduler"), ("kube-controller-manager", "controllers")])
+def test_leaders_hold_their_leases_and_renew_them(cluster: Cluster, lease: str, component: str) -> None:
+    before = cluster.http.get(f"{LEASES}/{lease}")["spec"]
+    assert before["holderIdentity"].endswith(f"_{cluster.name}")
+    assert before["leaseDurationSeconds"] == 15
+    renewed = lambda: cluster.http.get(f"{LEASES}/{lease}")["spec"]["renewTime"] > before["renewTime"]  # noqa: E731
+    wait_for(renewed, f"renewal of {lease}", seconds=10)
+    pid = component_pid(cluster, component)
+    assert pid is not None
+    kill(pid)
+    wait_for(lambda: component_pid(cluster, component) not in (None, pid), f"{component} again", seconds=15)
+    # the same candidate: it goes on with its lease
+    again = cluster.http.get(f"{LEASES}/{lease}")["spec"]
+    wait_for(
+        lambda: cluster.http.get(f"{LEASES}/{lease}")["spec"]["renewTime"] > again["renewTime"], "the next renewal", seconds=10
+    )
+    assert cluster.http.get(f"{LEASES}/{lease}")["spec"]["holderIdentity"] == before["holderIdentity"]
