@@ -6,14 +6,18 @@ URL layout ("API concepts") and the attributes that authorization and audit see 
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
+import orjson
+
 from minikube_api.meta.errors import BadRequest
 
 Object = dict[str, Any]
+_INTEGER = re.compile("[+-]?[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,8 @@ class RequestInfo:
     resource: str = ""
     subresource: str = ""
     name: str = ""
+    #: the name is in the path (that of a list may come from its field selector)
+    named: bool = False
     parts: tuple[str, ...] = ()
 
     @property
@@ -61,7 +67,7 @@ def parse_info(method: str, path: str, query: Mapping[str, str]) -> RequestInfo:
         skip = 2 if root == "api" else 3
     else:
         return RequestInfo(path, method.lower())
-    info = RequestInfo(path, _VERBS.get(method, method.lower()), True)
+    info = RequestInfo(path, _VERBS.get(method, ""), True)
     info.version = parts[skip - 1]
     if root == "apis":
         info.group = parts[1]
@@ -76,26 +82,27 @@ def parse_info(method: str, path: str, query: Mapping[str, str]) -> RequestInfo:
             parts = parts[2:]
     info.resource = parts[0]
     if len(parts) > 1:
-        info.name = parts[1]
+        info.name, info.named = parts[1], True
     if len(parts) > 2:
         info.subresource = parts[2]
         info.parts = tuple(parts[3:])
-    if info.name:
-        if watching:
-            info.verb = "watch"
-    elif info.verb == "get" and method == "GET":
-        info.verb = "watch" if watching or truthy(query.get("watch")) else "list"
-        selector = query.get("fieldSelector", "")
-        if selector.startswith("metadata.name=") and "," not in selector:
-            info.name = selector[14:].lstrip("=")
+    if watching:
+        info.verb = "watch"
+    elif info.name:
+        return info
+    elif info.verb == "get":
+        info.verb = "watch" if truthy(query.get("watch")) else "list"
     elif info.verb == "delete":
         info.verb = "deletecollection"
+    selector = query.get("fieldSelector", "")
+    if info.verb in ("list", "watch") and not info.name and selector.startswith("metadata.name=") and "," not in selector:
+        info.name = selector[14:].lstrip("=")
     return info
 
 
 def truthy(value: str | None) -> bool:
-    """Kubernetes' reading of a boolean query value: present and neither `false` nor `0`."""
-    return value is not None and value not in ("false", "False", "0")
+    """Kubernetes' reading of a boolean query value: present and neither `false` (in any case) nor `0`."""
+    return value is not None and value != "0" and value.lower() != "false"
 
 
 def parse_query(text: str) -> dict[str, str]:
@@ -186,9 +193,17 @@ class Request:
     def integer(self, key: str) -> int | None:
         """An int64 query value; raises BadRequest in Go's words."""
         text = self.query.get(key)
-        if text is None or text == "":
+        if text is None:
             return None
-        try:
-            return int(text)
-        except ValueError:
-            raise BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
+        if not _INTEGER.fullmatch(text):
+            raise BadRequest(f"strconv.ParseInt: parsing {orjson.dumps(text).decode()}: invalid syntax")
+        number = int(text)
+        if not -(1 << 63) <= number < 1 << 63:
+            raise BadRequest(f'strconv.ParseInt: parsing "{text}": value out of range')
+        return number
+
+    def values(self, key: str) -> list[str]:
+        """All values of a key, for options that are lists."""
+        if key not in self.query:
+            return []
+        return [value for name, value in parse_qsl(self.query_string, keep_blank_values=True) if name == key]

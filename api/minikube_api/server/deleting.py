@@ -18,9 +18,9 @@ from minikube_api.meta import field_errors, times
 from minikube_api.meta.errors import Conflict, FieldError, Invalid, NotFound
 from minikube_api.resources.resource import Resource
 from minikube_api.server import codecs, reading, views
-from minikube_api.server.context import Answer, Object, Request
+from minikube_api.server.context import Answer, Object, Request, truthy
 from minikube_api.server.negotiation import View
-from minikube_api.server.options import WriteOptions, list_options
+from minikube_api.server.options import WriteOptions, dry_run_problems, list_options
 from minikube_api.server.storage import Changed
 from minikube_api.server.writing import WRITE_ATTEMPTS, Write, Writer, too_busy, with_revision
 
@@ -70,12 +70,13 @@ def delete_options(request: Request, body: bytes) -> DeleteOptions:
         query = request.query
         if (grace := request.integer("gracePeriodSeconds")) is not None:
             tree["gracePeriodSeconds"] = grace
-        if query.get("propagationPolicy"):
+        if "propagationPolicy" in query:
             tree["propagationPolicy"] = query["propagationPolicy"]
         if "orphanDependents" in query:
-            tree["orphanDependents"] = query["orphanDependents"] not in ("false", "0")
-        if query.get("dryRun"):
-            tree["dryRun"] = [query["dryRun"]]
+            tree["orphanDependents"] = truthy(query["orphanDependents"])
+        if "dryRun" in query:
+            tree["dryRun"] = request.values("dryRun")
+        tree["preconditions"] = {key: query[key] for key in ("uid", "resourceVersion") if query.get(key)}
     preconditions = tree.get("preconditions") or {}
     options = DeleteOptions(
         tree.get("gracePeriodSeconds"),
@@ -85,7 +86,7 @@ def delete_options(request: Request, body: bytes) -> DeleteOptions:
         preconditions.get("resourceVersion") or "",
         bool(tree.get("dryRun")),
     )
-    errors = _problems(options, tree.get("dryRun") or [])
+    errors = _problems(tree.get("propagationPolicy"), options.orphan, tree.get("dryRun") or [])
     if errors:
         raise Invalid.object("meta.k8s.io", "DeleteOptions", "", errors)
     return options
@@ -108,21 +109,16 @@ def options_seen(options: DeleteOptions) -> Object:
     return made
 
 
-def _problems(options: DeleteOptions, dry_run: list[str]) -> list[FieldError]:
+def _problems(policy: str | None, orphan: bool | None, dry_run: list[str]) -> list[FieldError]:
+    """ValidateDeleteOptions."""
     errors: list[FieldError] = []
-    if options.propagation and options.orphan is not None:
+    if policy is not None and orphan is not None:
         errors.append(
-            field_errors.invalid(
-                "propagationPolicy", options.propagation, "orphanDependents and deletionPropagation cannot be both set"
-            )
+            field_errors.invalid("propagationPolicy", policy, "orphanDependents and deletionPropagation cannot be both set")
         )
-    if options.propagation not in ("", "Orphan", "Foreground", "Background"):
-        errors.append(
-            field_errors.not_supported("propagationPolicy", options.propagation, ["Foreground", "Background", "Orphan", "nil"])
-        )
-    if any(value != "All" for value in dry_run):
-        errors.append(field_errors.not_supported("dryRun", dry_run, ["All"]))
-    return errors
+    if policy not in (None, "Orphan", "Foreground", "Background"):
+        errors.append(field_errors.not_supported("propagationPolicy", policy, ["Foreground", "Background", "Orphan", "nil"]))
+    return errors + dry_run_problems(dry_run)
 
 
 @dataclass(slots=True)

@@ -78,9 +78,10 @@ class Discovery:
         self.elsewhere: Callable[[], Mapping[tuple[str, str], Elsewhere]] = dict
         self._elsewhere: Mapping[tuple[str, str], Elsewhere] = {}
 
-    def serves(self, group: str, version: str) -> bool:
+    def built_in(self, group: str) -> bool:
+        """Whether kube-apiserver has routes below the group: what is missing there is missing as a resource, elsewhere as a path."""
         self._refresh()
-        return version in self._groups.get(group, {})
+        return any(not resource.custom for resources in self._groups.get(group, {}).values() for resource in resources)
 
     @property
     def groups(self) -> Mapping[str, Mapping[str, list[Resource]]]:

@@ -36,15 +36,18 @@ def write_options(request: Request, kind: str, *, apply: bool = False) -> WriteO
     if kind == "PatchOptions" and not apply and force is not None:
         errors.append(field_errors.forbidden("force", "may not be specified for non-apply patch"))
     errors += _manager_errors(manager)
-    dry_run = query.get("dryRun", "")
-    if dry_run not in ("", "All"):
-        errors.append(field_errors.not_supported("dryRun", [dry_run], ["All"]))
+    dry_run = request.values("dryRun")
+    errors += dry_run_problems(dry_run)
     validation = query.get("fieldValidation", "") or "Warn"
     if validation not in _FIELD_VALIDATION:
         errors.append(field_errors.not_supported("fieldValidation", validation, ["", *_FIELD_VALIDATION]))
     if errors:
         raise Invalid.object("meta.k8s.io", kind, "", errors)
-    return WriteOptions(dry_run == "All", manager, validation, force)
+    return WriteOptions(bool(dry_run), manager, validation, force)
+
+
+def dry_run_problems(dry_run: list[str]) -> list[FieldError]:
+    return [] if all(value == "All" for value in dry_run) else [field_errors.not_supported("dryRun", dry_run, ["All"])]
 
 
 def _manager_errors(manager: str) -> list[FieldError]:
@@ -91,6 +94,7 @@ def list_options(request: Request, *, watch: bool = False) -> ListOptions:
     query = request.query
     if not query:
         return _DEFAULT_LIST
+    timeout = request.integer("timeoutSeconds")
     limit = request.integer("limit") or 0
     initial = truthy(query["sendInitialEvents"]) if "sendInitialEvents" in query else None
     options = ListOptions(
@@ -100,7 +104,7 @@ def list_options(request: Request, *, watch: bool = False) -> ListOptions:
         match=query.get("resourceVersionMatch", ""),
         limit=max(limit, 0),
         continue_=query.get("continue", ""),
-        timeout_seconds=request.integer("timeoutSeconds"),
+        timeout_seconds=timeout,
         bookmarks=truthy(query.get("allowWatchBookmarks")),
         send_initial_events=initial,
     )

@@ -92,10 +92,13 @@ async def watch(storage: Storage, request: Request, resource: Resource, view: Vi
     seconds = float(options.timeout_seconds or 0)
     if seconds <= 0:
         seconds = MIN_WATCH_SECONDS * (1.0 + rng.random())
+    initial = options.send_initial_events
+    if initial is None and options.resource_version in ("", "0"):
+        initial = True  # a watch of old is one of the new kind (SetListOptionsDefaults)
     wanted = WatchRequest(
         selection=selection,
         resource_version=options.resource_version,
-        send_initial_events=options.send_initial_events,
+        send_initial_events=initial,
         bookmarks=options.bookmarks,
     )
     rendering = views.rendering(resource, view, request.query.get("includeObject", ""))

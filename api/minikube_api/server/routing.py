@@ -6,7 +6,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 
 from minikube_api.meta import field_errors
-from minikube_api.meta.errors import BadRequest, MethodNotAllowed, NotFound
+from minikube_api.meta.errors import BadRequest, MethodNotAllowed, NotFound, qualified
 from minikube_api.resources.resource import Registry, Resource
 from minikube_api.server import reading
 from minikube_api.server.context import Answer, Reply, Request
@@ -47,6 +47,14 @@ def method_not_allowed() -> MethodNotAllowed:
     return MethodNotAllowed("the server does not allow this method on the requested resource", details={})
 
 
+def not_supported(resource: Resource, verb: str) -> MethodNotAllowed:
+    """What a custom resource's handler says of a verb (NewMethodNotSupported)."""
+    details = {"group": resource.group, "kind": resource.plural}
+    return MethodNotAllowed(
+        f'{verb} is not supported on resources of kind "{qualified(resource.plural, resource.group)}"', details=details
+    )
+
+
 def no_such_path() -> NotFound:
     return NotFound("the server could not find the requested resource", details={})
 
@@ -72,34 +80,54 @@ class Router:
         """The resource of a request, or the answer when there is none. Raises MethodNotAllowed and NotFound."""
         info = request.info
         resource = self.registry.get(info.group, info.version, info.resource)
+        if request.path.startswith("//"):
+            return NOT_FOUND
         if resource is None:
-            if not self.discovery.serves(info.group, info.version) or self._custom_group(info.group, info.version):
-                return NOT_FOUND
-            raise no_such_path()
-        if request.method == "HEAD":
-            raise method_not_allowed()
+            if self.discovery.built_in(info.group):
+                raise no_such_path()
+            return NOT_FOUND
+        if resource.custom:
+            return self._find_custom(request, resource)
         if info.namespace and not resource.namespaced and info.resource != "namespaces":
             raise no_such_path()
         if info.subresource:
             sub = resource.subresources.get(info.subresource)
             if sub is None or (info.parts and info.subresource != "proxy"):
                 raise no_such_path()
-            if info.verb not in sub.verbs:
+            if info.verb not in sub.verbs or request.method == "HEAD":
                 raise method_not_allowed()
             return resource
         verb = info.verb
+        if resource.namespaced and not info.namespace:
+            # of all namespaces there is only the list
+            if info.named or "list" not in resource.verbs:
+                raise no_such_path()
+            if verb not in ("list", "watch"):
+                raise method_not_allowed()
+        if verb in ("get", "list", "watch") and request.method != "GET":
+            raise method_not_allowed()
         if verb not in resource.verbs or (verb == "create" and info.name):
             raise method_not_allowed()
         if verb in ("update", "patch") and not info.name:
             raise method_not_allowed()
-        if resource.namespaced and not info.namespace and verb not in ("list", "watch"):
-            raise method_not_allowed()
         return resource
 
-    def _custom_group(self, group: str, version: str) -> bool:
-        """Whether custom resources make up a group version: what is missing there is missing as a path is."""
-        resources = self.discovery.groups.get(group, {}).get(version, ())
-        return any(resource.custom for resource in resources)
+    def _find_custom(self, request: Request, resource: Resource) -> Resource | Answer:
+        """Custom resources have no routes: the scope decides, then the subresource, then the verb (crdHandler)."""
+        info = request.info
+        if bool(info.namespace) != resource.namespaced and (info.namespace or info.verb not in ("list", "watch")):
+            return NOT_FOUND
+        if info.subresource:
+            sub = resource.subresources.get(info.subresource)
+            if sub is None:
+                raise NotFound.object(resource.plural, info.name, resource.group)
+            if info.verb not in sub.verbs:
+                raise not_supported(resource, info.verb)
+        elif info.verb not in resource.verbs:
+            raise not_supported(resource, info.verb)
+        elif not info.named and info.verb in ("update", "patch"):
+            raise BadRequest("name must be provided")
+        return resource
 
     async def serve(self, request: Request) -> Reply:
         resource = self.find(request)

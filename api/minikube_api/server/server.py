@@ -47,7 +47,7 @@ from minikube_api.server.front_proxy import Issuers, RequestHeader
 from minikube_api.server.http import HttpFrontEnd
 from minikube_api.server.local import LocalTransport
 from minikube_api.server.metrics import Metrics
-from minikube_api.server.negotiation import JSON, PLAIN, UNTRANSFORMED, negotiate
+from minikube_api.server.negotiation import PLAIN, UNTRANSFORMED, negotiate
 from minikube_api.server.paths import Paths
 from minikube_api.server.routing import Router
 from minikube_api.server.service_addresses import ServiceAddresses
@@ -449,6 +449,4 @@ def failed(request: Request, error: StatusError) -> Answer:
     answer = views.encoded(error.status_code, orjson.dumps(error.status()), view)
     if error.retry_after_seconds is not None:
         answer.headers["Retry-After"] = str(error.retry_after_seconds)
-    if answer.content_type == JSON and error.status_code == 401:
-        answer.headers["Www-Authenticate"] = 'Bearer realm="kubernetes"'
     return answer
