@@ -14,6 +14,8 @@ NameProblems = Callable[[str, bool], list[str]]
 
 #: bytes of all annotation keys and values together
 ANNOTATIONS_MAX = 256 * 1024
+#: bytes of a field manager and of a subresource in managedFields
+FIELD_MANAGER_MAX, SUBRESOURCE_MAX = 128, 256
 IMMUTABLE = "field is immutable"
 
 _good_keys: set[str] = set()
@@ -153,6 +155,22 @@ def managed_field_problems(entries: list[Object], path: str) -> list[FieldError]
             errors.append(err.invalid(f"{at}.operation", entry.get("operation") or "", "must be `Apply` or `Update`"))
         if entry.get("fieldsType") not in ("FieldsV1", None, ""):
             errors.append(err.invalid(f"{at}.fieldsType", entry["fieldsType"], "must be `FieldsV1`"))
+        errors += field_manager_problems(entry.get("manager") or "", f"{at}.manager")
+        if len((entry.get("subresource") or "").encode(errors="surrogateescape")) > SUBRESOURCE_MAX:
+            errors.append(err.too_long(f"{at}.subresource", "", SUBRESOURCE_MAX))
+    return errors
+
+
+def field_manager_problems(manager: str, path: str) -> list[FieldError]:
+    """ValidateFieldManager: sizes and places are counted in bytes."""
+    errors: list[FieldError] = []
+    if len(manager.encode(errors="surrogateescape")) > FIELD_MANAGER_MAX:
+        errors.append(err.too_long(path, manager, FIELD_MANAGER_MAX))
+    if not manager.isprintable():
+        for place, character in enumerate(manager):
+            if not character.isprintable():
+                at = len(manager[:place].encode(errors="surrogateescape"))
+                errors.append(err.invalid(path, manager, f"invalid character U+{ord(character):04X} (at position {at})"))
     return errors
 
 
@@ -180,6 +198,8 @@ def meta_update_problems(obj: Object, old: Object, path: str = "metadata") -> li
         errors += annotation_problems(new["annotations"], f"{path}.annotations")
     if new.get("ownerReferences") and new.get("ownerReferences") != was.get("ownerReferences"):
         errors += _owner_problems(new["ownerReferences"], f"{path}.ownerReferences")
+    if new.get("managedFields"):
+        errors += managed_field_problems(new["managedFields"], f"{path}.managedFields")
     return errors
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from minikube_api.meta import field_errors
 from minikube_api.meta.errors import FieldError, Invalid
+from minikube_api.resources import objectmeta
 from minikube_api.server.context import Request, truthy
 
-_LIMIT_OF_MANAGER = 128
 _FIELD_VALIDATION = ("Ignore", "Strict", "Warn")
 
 
@@ -35,7 +35,7 @@ def write_options(request: Request, kind: str, *, apply: bool = False) -> WriteO
         errors.append(field_errors.required("fieldManager", "is required for apply patch"))
     if kind == "PatchOptions" and not apply and force is not None:
         errors.append(field_errors.forbidden("force", "may not be specified for non-apply patch"))
-    errors += _manager_errors(manager)
+    errors += objectmeta.field_manager_problems(manager, "fieldManager")
     dry_run = request.values("dryRun")
     errors += dry_run_problems(dry_run)
     validation = query.get("fieldValidation", "") or "Warn"
@@ -50,27 +50,13 @@ def dry_run_problems(dry_run: list[str]) -> list[FieldError]:
     return [] if all(value == "All" for value in dry_run) else [field_errors.not_supported("dryRun", dry_run, ["All"])]
 
 
-def _manager_errors(manager: str) -> list[FieldError]:
-    """Sizes and places are counted in bytes."""
-    errors: list[FieldError] = []
-    if len(manager.encode(errors="surrogateescape")) > _LIMIT_OF_MANAGER:
-        errors.append(field_errors.too_long("fieldManager", manager, _LIMIT_OF_MANAGER))
-    for place, character in enumerate(manager):
-        if not character.isprintable():
-            why = (
-                f"invalid character U+{ord(character):04X} (at position {len(manager[:place].encode(errors='surrogateescape'))})"
-            )
-            errors.append(field_errors.invalid("fieldManager", manager, why))
-    return errors
-
-
 def manager_of(options: WriteOptions, request: Request) -> str:
     """The field manager: as given, else the User-Agent up to its first slash, at most 128 characters, printable."""
     if options.field_manager:
         return options.field_manager
     agent = request.headers.get("User-Agent", "")
     text = "".join(c for c in agent.partition("/")[0] if c.isprintable())
-    return text.encode(errors="ignore")[:_LIMIT_OF_MANAGER].decode(errors="ignore") or "unknown"
+    return text.encode(errors="ignore")[: objectmeta.FIELD_MANAGER_MAX].decode(errors="ignore") or "unknown"
 
 
 @dataclass(frozen=True, slots=True)
