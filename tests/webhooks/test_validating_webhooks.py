@@ -279,9 +279,9 @@ async def test_calls_and_refusals_are_counted(api: Api, hooks: Webhooks) -> None
         sample.name: (sample.labels, sample.value)
         for family in api.server.admission_metrics.collect()
         for sample in family.samples
-        if sample.name.endswith(("request_total", "rejection_count_total"))
+        if sample.name.endswith(("request_total", "rejection_count"))
     }
     labels, count = samples["apiserver_admission_webhook_request_total"]
     assert (labels["type"], labels["operation"], labels["rejected"], count) == ("validating", "CREATE", "true", 1)
-    labels, count = samples["apiserver_admission_webhook_rejection_count_total"]
+    labels, count = samples["apiserver_admission_webhook_rejection_count"]
     assert (labels["error_type"], labels["rejection_code"], count) == ("no_error", str(status), 1)

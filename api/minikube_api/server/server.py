@@ -371,7 +371,7 @@ class Server:
         if request.info.verb != "watch" and is_long_running(request):
             return await self._answer(request)
         work, queue = self.fairness.work(request), None
-        if not level.try_take(work):
+        if not level.try_take(work, schema.name):
             try:
                 queue = await level.take(f"{schema.name}/{schema.flow(request)}", work, request)
             except Rejected:

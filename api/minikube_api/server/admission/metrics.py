@@ -40,7 +40,7 @@ class AdmissionMetrics:
         _add(self._fail_open, (name, kind))
 
     def collect(self) -> Iterator[Any]:
-        from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+        from prometheus_client.core import HistogramMetricFamily, Metric
 
         durations = HistogramMetricFamily(
             "apiserver_admission_webhook_admission_duration_seconds",
@@ -60,9 +60,13 @@ class AdmissionMetrics:
             ),
             ("fail_open_count", "Admission webhook failures that were ignored.", ["name", "type"], self._fail_open),
         ):
-            family = CounterMetricFamily(f"apiserver_admission_webhook_{name}", text, labels=labels)
+            # prometheus_client's own counters are all called *_total, Kubernetes' are not: so their type stays untold
+            ending = name.endswith("_total")
+            family = Metric(
+                f"apiserver_admission_webhook_{name.removesuffix('_total')}", text, "counter" if ending else "unknown"
+            )
             for key, count in counts.items():
-                family.add_metric(list(key), count)
+                family.add_sample(f"apiserver_admission_webhook_{name}", dict(zip(labels, key, strict=True)), count)
             yield family
 
 

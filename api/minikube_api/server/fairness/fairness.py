@@ -158,10 +158,12 @@ class Fairness:
             "apiserver_flowcontrol_current_executing_seats", "Seats of requests being served.", labels=["priority_level"]
         )
         dispatched = CounterMetricFamily(
-            "apiserver_flowcontrol_dispatched_requests_total", "Requests let in.", labels=["priority_level"]
+            "apiserver_flowcontrol_dispatched_requests_total", "Requests let in.", labels=["flow_schema", "priority_level"]
         )
         rejected = CounterMetricFamily(
-            "apiserver_flowcontrol_rejected_requests_total", "Requests refused.", labels=["priority_level", "reason"]
+            "apiserver_flowcontrol_rejected_requests_total",
+            "Requests refused.",
+            labels=["flow_schema", "priority_level", "reason"],
         )
         for level in self.levels.values():
             executing.add_metric([level.name], level.executing)
@@ -169,9 +171,10 @@ class Fairness:
             seats.add_metric([level.name], level.bounds.nominal)
             limit.add_metric([level.name], level.limit)
             in_use.add_metric([level.name], level.seats)
-            dispatched.add_metric([level.name], level.dispatched)
-            for reason, count in level.rejected.items():
-                rejected.add_metric([level.name, reason], count)
+            for schema, count in level.dispatched_of.items():
+                dispatched.add_metric([schema, level.name], count)
+            for (schema, reason), count in level.rejected_of.items():
+                rejected.add_metric([schema, level.name, reason], count)
         yield from (executing, waiting, seats, limit, in_use, dispatched, rejected)
 
     def adjust(self) -> None:

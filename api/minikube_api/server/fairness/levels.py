@@ -65,6 +65,9 @@ class Level:
         self.executing = 0
         self.seats = 0
         self.dispatched = 0
+        #: the same by FlowSchema, and refusals by (FlowSchema, reason)
+        self.dispatched_of: dict[str, int] = {}
+        self.rejected_of: dict[tuple[str, str], int] = {}
         #: most seats wanted at once in this period, and that smoothed over periods
         self.peak = 0
         self.smoothed = 0.0
@@ -99,26 +102,30 @@ class Level:
         """A request wider than the level has seats comes in when it is alone."""
         return self.seats + seats <= self.limit or (not self.seats and self.limit > 0)
 
-    def try_take(self, work: Work = ONE) -> bool:
+    def try_take(self, work: Work = ONE, schema: str = "") -> bool:
         """Its seats, if they are free and nobody waits for them; an exempt level always has some."""
         if (self.waiting or not self._fits(work.seats)) and not self.exempt:
             return False
         self.executing += 1
-        self.dispatched += 1
+        self._count(schema)
         self.seats += work.seats
         if self.seats > self.peak:
             self.peak = self.seats
         return True
 
     async def take(self, flow: str, work: Work = ONE, request: Request | None = None) -> Queue | None:
-        """Wait for seats; gives the queue that the request came through, for `release`. Raises Rejected."""
-        if self.try_take(work):
+        """Wait for seats; gives the queue that the request came through, for `release`. Raises Rejected.
+
+        `flow` is SCHEMA/DISTINGUISHER.
+        """
+        schema = flow.partition("/")[0]
+        if self.try_take(work, schema):
             return None
         if not self.queues:
-            raise self._reject("concurrency-limit")
+            raise self._reject("concurrency-limit", schema)
         queue = self._shortest(flow)
         if len(queue.waiting) >= self._longest:
-            raise self._reject("queue-full")
+            raise self._reject("queue-full", schema)
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if not queue.waiting:
             queue.start = max(queue.start, self._virtual)
@@ -143,8 +150,8 @@ class Level:
             else:
                 self._dispatch()
             if isinstance(error, TimeoutError):
-                raise self._reject("time-out") from None
-            self.rejected["cancelled"] = self.rejected.get("cancelled", 0) + 1
+                raise self._reject("time-out", schema) from None
+            self._reject("cancelled", schema)
             raise
         return queue
 
@@ -163,8 +170,13 @@ class Level:
         if self.waiting:
             self._dispatch()
 
-    def _reject(self, reason: str) -> Rejected:
+    def _count(self, schema: str) -> None:
+        self.dispatched += 1
+        self.dispatched_of[schema] = self.dispatched_of.get(schema, 0) + 1
+
+    def _reject(self, reason: str, schema: str) -> Rejected:
         self.rejected[reason] = self.rejected.get(reason, 0) + 1
+        self.rejected_of[schema, reason] = self.rejected_of.get((schema, reason), 0) + 1
         return Rejected(reason)
 
     def _shortest(self, flow: str) -> Queue:
@@ -187,7 +199,7 @@ class Level:
             queue.executing += 1
             queue.seats += one.work.seats
             self.executing += 1
-            self.dispatched += 1
+            self._count(one.flow.partition("/")[0])
             self.seats += one.work.seats
             one.turn.set_result(None)
 
