@@ -32,6 +32,17 @@ FLUNDERS = {
 }
 STATUS = {"name": "flunders/status", "singularName": "", "namespaced": True, "kind": "Flunder", "verbs": ["get"]}
 
+DOCUMENT = {
+    "swagger": "2.0",
+    "paths": {
+        f"{BASE}/flunders": {
+            "get": {"responses": {"200": {"description": "OK", "schema": {"$ref": "#/definitions/com.example.wardle.Flunder"}}}}
+        },
+        "/api/v1/stolen": {"get": {"responses": {"200": {"description": "OK"}}}},
+    },
+    "definitions": {"com.example.wardle.Flunder": {"type": "object", "description": "A flat fish."}},
+}
+
 
 def put(path: Path, name: str, pair: KeyPair) -> None:
     (path / f"{name}.crt").write_bytes(pair.certificate)
@@ -45,7 +56,7 @@ class World:
         self.server = server
         self.bundle = bundle
         self.backend_requests: list[web.BaseRequest] = []
-        self.discovery_status = 200
+        self.discovery_status = self.document_status = 200
         self.port = 0
         self.more = asyncio.Event()
 
@@ -77,6 +88,10 @@ class World:
         if request.path == "/openapi/v3":
             entry = {"serverRelativeURL": f"/openapi/v3{BASE}?hash=abc"}
             return web.Response(body=orjson.dumps({"paths": {BASE.strip("/"): entry}}))
+        if request.path == "/openapi/v2":
+            if request.headers.get("If-None-Match") == '"1"':
+                return web.Response(status=304)
+            return web.Response(status=self.document_status, body=orjson.dumps(DOCUMENT), headers={"ETag": '"1"'})
         if request.headers.get("Upgrade") == "websocket":
             socket = web.WebSocketResponse(protocols=("v1.echo",))
             await socket.prepare(request)

@@ -4,6 +4,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import orjson
@@ -69,6 +70,35 @@ async def test_discovery_shows_what_the_others_serve(running: World) -> None:
     index = await w.ok("GET", "/openapi/v3")
     assert index["paths"][BASE.strip("/")]["serverRelativeURL"] == f"/openapi/v3{BASE}?hash=abc"
     assert (await w.ok("GET", f"/openapi/v3{BASE}?hash=abc"))["path"] == f"/openapi/v3{BASE}?hash=abc"
+
+
+async def v2_once(w: World, there: bool) -> Any:
+    """/openapi/v2 once the other server's kind is there, or is gone."""
+    async with asyncio.timeout(10):
+        while True:
+            tree = await w.ok("GET", "/openapi/v2")
+            if ("com.example.wardle.Flunder" in tree["definitions"]) is there:
+                return tree
+            await asyncio.sleep(0.01)
+
+
+async def test_openapi_v2_holds_the_others_kinds_while_they_are_registered(running: World) -> None:
+    tree = await v2_once(running, True)
+    assert f"{BASE}/flunders" in tree["paths"]
+    assert "/api/v1/stolen" not in tree["paths"]
+    as_protobuf = await running("GET", "/openapi/v2", Accept="application/com.github.proto-openapi.spec.v2@v1.0+protobuf")
+    assert b"com.example.wardle.Flunder" in as_protobuf.body
+    await running.ok("DELETE", f"{SERVICES}/v1alpha1.{GROUP}")
+    await v2_once(running, False)
+
+
+async def test_a_server_without_openapi_is_available(w: World) -> None:
+    w.document_status = 404
+    await w.add_service()
+    await w.add_endpoints()
+    await w.register()
+    assert (await w.condition("Passed"))["status"] == "True"
+    await v2_once(w, False)
 
 
 async def test_a_removed_apiservice_is_gone_from_discovery(running: World) -> None:

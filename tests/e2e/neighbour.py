@@ -81,7 +81,17 @@ _PAGES: dict[str, Tree] = {
     "/openapi/v2": {
         "swagger": "2.0",
         "info": {"title": "Wardle", "version": "v0"},
-        "paths": _DOCUMENT["paths"],
+        "paths": {
+            f"{BASE}/namespaces/{{namespace}}/flunders/{{name}}": {
+                "get": {
+                    "x-kubernetes-action": "get",
+                    "x-kubernetes-group-version-kind": _KNOWN,
+                    "responses": {
+                        "200": {"description": "OK", "schema": {"$ref": "#/definitions/test.example.wardle.v1alpha1.Flunder"}}
+                    },
+                }
+            }
+        },
         "definitions": {"test.example.wardle.v1alpha1.Flunder": _DEFINITION},
     },
 }

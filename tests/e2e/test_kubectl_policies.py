@@ -20,6 +20,7 @@ from tests.e2e.clusters import Cluster, Program, eventually
 from tests.e2e.neighbour import GROUP, VERSION, Neighbour, Tree
 
 ADMISSION = "admissionregistration.k8s.io/v1"
+FLUNDER = "test.example.wardle.v1alpha1.Flunder"
 CREATED_MAPS = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}
 
 
@@ -220,6 +221,8 @@ def test_aggregated_server_is_discovered_read_and_explained(
     assert there("get", "fl", "sole", "-o", "jsonpath={.spec.fins}").out == "3"
     assert there("get", "flunders", "--no-headers").rows[0][0] == "sole"
     assert "How many fins it has." in kubectl("explain", "flunders.spec.fins").out
+    documented = eventually(lambda: cluster.kubectl("get", "--raw", "/openapi/v2").json["definitions"].get(FLUNDER))
+    assert documented["x-kubernetes-group-version-kind"] == [{"group": GROUP, "version": VERSION, "kind": "Flunder"}]
 
 
 class Caller:

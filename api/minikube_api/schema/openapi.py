@@ -7,12 +7,12 @@ schema of each version as the CRD holds it. kubectl 1.37 reads v3 for explain, a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import orjson
 
-from minikube_api.schema import builtin, openapi_protobuf
+from minikube_api.schema import builtin, openapi_merging, openapi_protobuf
 from minikube_api.schema.openapi_paths import Body, PathResource, paths
 from minikube_api.schema.openapi_schemas import META, Dialect, Tree, custom_definitions, custom_name, definitions
 
@@ -61,10 +61,20 @@ _SECURITY = {
 
 
 class Documents:
-    """The documents of one server. `version` counts changes of what is served (`Registry.version`)."""
+    """The documents of one server. `version` counts changes of what is served (`Registry.version`).
 
-    def __init__(self, served: Callable[[], Iterable[Served]], custom: CustomSchema, version: Callable[[], int]) -> None:
+    `others` are the v2 parts of aggregated API servers (`openapi_merging.of_version`), each behind a digest of it.
+    """
+
+    def __init__(
+        self,
+        served: Callable[[], Iterable[Served]],
+        custom: CustomSchema,
+        version: Callable[[], int],
+        others: Callable[[], Sequence[tuple[str, Tree]]] = tuple,
+    ) -> None:
         self._served = served
+        self._others = others
         self._custom = custom
         self._version = version
         self._seen = -1
@@ -128,6 +138,8 @@ class Documents:
                 parts.append([resource.group, resource.version, resource.kind, resource.plural, resource.verbs])
                 parts.append(sorted(resource.subresources))
                 parts.append(self._custom(resource.group, resource.version, resource.kind))
+            if not path:
+                parts += [digest for digest, _ in self._others()]
             digest = hashlib.sha512(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()
             self._hashes[path] = digest.upper()
         return self._hashes[path]
@@ -138,7 +150,7 @@ class Documents:
 
     def _v2_document(self) -> Tree:
         listed, schemas = self._parts(self._served(), "v2")
-        return {
+        document: Tree = {
             "swagger": "2.0",
             "info": _info(),
             "paths": paths(listed, "v2"),
@@ -146,6 +158,9 @@ class Documents:
             "securityDefinitions": _SECURITY,
             "security": [{"BearerToken": []}],
         }
+        if others := self._others():
+            openapi_merging.merge(document, [part for _, part in others])
+        return document
 
     def _parts(self, resources: Iterable[Served], dialect: Dialect) -> tuple[list[PathResource], dict[str, Tree]]:
         """(the resources with their subresources, the definitions that their operations name)."""

@@ -63,6 +63,8 @@ class Elsewhere:
     current: bool
     priority: int
     open_api: Object
+    #: (digest, paths and definitions) of its OpenAPI v2 document, once it is known
+    open_api_v2: tuple[str, Object] | None = None
 
 
 class Discovery:

@@ -10,7 +10,7 @@ import orjson
 from minikube_api.resources.resource import Registry
 from minikube_api.schema import openapi_protobuf
 from minikube_api.schema.openapi import CustomSchema, Documents
-from minikube_api.server.context import Answer, Request
+from minikube_api.server.context import Answer, Object, Request
 from minikube_api.server.discovery import Elsewhere
 from minikube_api.server.negotiation import JSON, UNTRANSFORMED, negotiate
 
@@ -25,7 +25,7 @@ class OpenApi:
         elsewhere: Callable[[], Mapping[tuple[str, str], Elsewhere]] = dict,
     ) -> None:
         self._elsewhere = elsewhere
-        self._documents = Documents(lambda: registry, custom, lambda: registry.version)
+        self._documents = Documents(lambda: registry, custom, lambda: registry.version, self._parts)
         self._making = asyncio.Lock()
 
     async def answer(self, request: Request, path: str) -> Answer | None:
@@ -53,6 +53,11 @@ class OpenApi:
         if request.query.get("hash") == found[1] and answer.status == 200:
             answer.headers["Cache-Control"] = "public, immutable"
         return answer
+
+    def _parts(self) -> list[tuple[str, Object]]:
+        """The v2 documents of aggregated API servers, the most important group first."""
+        others = sorted(self._elsewhere().items(), key=lambda item: (-item[1].priority, item[0]))
+        return [other.open_api_v2 for _, other in others if other.open_api_v2 is not None]
 
     def _with_others(self, index: bytes) -> bytes:
         """The index with the documents of aggregated API servers, which are read from them."""

@@ -7,6 +7,7 @@ otherwise every half minute; with no aggregated server it only waits.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ import orjson
 
 from minikube_api.cache.watching import Change
 from minikube_api.meta import times
+from minikube_api.schema import openapi_merging
 from minikube_api.server.aggregation.following import GROUP, PLURAL, Aggregation, Remote
 from minikube_api.server.context import Object, UserInfo
 from minikube_api.server.outgoing import Unreachable
@@ -83,7 +85,30 @@ class Checker:
             await self._write(remote, status, reason, message)
         except OSError as error:
             log.warning("the condition of APIService %s can't be written: %s", remote.name, error)
+        if status == "True":
+            await self._read_document(remote)
         return status == "True"
+
+    async def _read_document(self, remote: Remote) -> None:
+        """Its OpenAPI v2 document. A server without one, or with a bad one, is available all the same."""
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                status, body, tag = await remote.backend.read_changed("/openapi/v2", remote.open_api_tag)
+        except (TimeoutError, Unreachable, Unresolvable) as error:
+            log.warning("the OpenAPI document of APIService %s can't be read: %s", remote.name, error or "time-out")
+            return
+        if status == 304:
+            return
+        found = None
+        if status == 200:
+            try:
+                found = await asyncio.to_thread(_part, body, *remote.group_version)
+            except openapi_merging.NotUsable as error:
+                log.warning("the OpenAPI document of APIService %s can't be used: %s", remote.name, error)
+        remote.open_api_tag = tag
+        if found != remote.open_api_v2:
+            remote.open_api_v2 = found
+            self._aggregation.republish()
 
     async def _look(self, remote: Remote) -> tuple[str, str, str]:
         """(status, reason, message) of the Available condition."""
@@ -162,6 +187,12 @@ def _tree(body: bytes) -> Object:
     except orjson.JSONDecodeError:
         return {}
     return tree if isinstance(tree, dict) else {}
+
+
+def _part(body: bytes, group: str, version: str) -> tuple[str, Object]:
+    """(digest, part of /openapi/v2). Raises NotUsable."""
+    part = openapi_merging.of_version(_tree(body), group, version)
+    return hashlib.sha256(orjson.dumps(part)).hexdigest(), part
 
 
 def aggregated(legacy: Object) -> list[Object]:

@@ -31,6 +31,9 @@ class Remote:
     current: bool = False
     #: its /openapi/v3 entry, if it has one
     open_api: Object = field(default_factory=dict)
+    #: its part of /openapi/v2 behind a digest, and the ETag that it came with
+    open_api_v2: tuple[str, Object] | None = None
+    open_api_tag: str = ""
 
     @property
     def group_version(self) -> tuple[str, str]:
@@ -115,7 +118,11 @@ class Aggregation:
         """What discovery shows of the others."""
         return {
             key: Elsewhere(
-                remote.resources or [], remote.current, remote.tree["spec"].get("groupPriorityMinimum", 0), remote.open_api
+                remote.resources or [],
+                remote.current,
+                remote.tree["spec"].get("groupPriorityMinimum", 0),
+                remote.open_api,
+                remote.open_api_v2,
             )
             for key, remote in self.remote.items()
         }

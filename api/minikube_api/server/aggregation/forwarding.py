@@ -151,9 +151,16 @@ class Backend:
 
     async def read(self, path: str) -> tuple[int, bytes]:
         """A GET in the aggregator's own name. Raises Unreachable and Unresolvable."""
+        status, body, _ = await self.read_changed(path, "")
+        return status, body
+
+    async def read_changed(self, path: str, tag: str) -> tuple[int, bytes, str]:
+        """The same with the ETag of the answer; 304 when it is still `tag`."""
         headers = [("Accept", "application/json"), *user_headers(AGGREGATOR)]
+        if tag:
+            headers.append(("If-None-Match", tag))
         async with await self.request("GET", path, headers) as response:
-            return response.status, await response.read()
+            return response.status, await response.read(), response.headers.get("ETag", "")
 
     async def close(self) -> None:
         session, self._session = self._session, None
