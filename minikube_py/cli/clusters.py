@@ -21,8 +21,8 @@ def _layout(name: str, data_dir: str | None) -> Layout:
     return Layout(data_dir or clusters_root() / name)
 
 
-def _option(name: str, **kwargs: Any) -> Any:
-    return click.option(name, show_default=kwargs.pop("show_default", True), **kwargs)
+def _option(*names: str, **kwargs: Any) -> Any:
+    return click.option(*names, show_default=kwargs.pop("show_default", True), **kwargs)
 
 
 class _List(click.ParamType):
@@ -100,14 +100,28 @@ _DEFAULT = ClusterSpec()
     show_default=False,
     help="Addresses of Services [default: 10.96.0.0/16 or a free one].",
 )
-@_option("--audit-log", default="", metavar="FILE", show_default=False, help="Write an audit log (JSON lines).")
 @_option(
-    "--audit-policy",
+    "--audit-log-path",
+    "--audit-log",
+    "audit_log",
     default="",
     metavar="FILE",
     show_default=False,
-    help="An audit.k8s.io/v1 Policy for --audit-log [default: everything at level Metadata].",
+    help="Write an audit log (JSON lines).",
 )
+@_option(
+    "--audit-policy-file",
+    "--audit-policy",
+    "audit_policy",
+    default="",
+    metavar="FILE",
+    show_default=False,
+    help="An audit.k8s.io/v1 Policy for the audit log [default: everything at level Metadata].",
+)
+@_option("--audit-log-maxage", default=0, metavar="DAYS", help="How long full audit logs are kept; 0 = for ever.")
+@_option("--audit-log-maxbackup", default=0, metavar="COUNT", help="How many full audit logs are kept; 0 = all.")
+@_option("--audit-log-maxsize", default=0, metavar="MEGABYTES", help="When an audit log is full; 0 = 100.")
+@_option("--anonymous-auth", default=True, type=bool, help="Whether requests without credentials are let in.")
 @_option(
     "--node-monitor-grace-period",
     default=_DEFAULT.node_monitor_grace_period,

@@ -57,6 +57,7 @@ def server_config(
         requestheader_ca=credentials.path("front-proxy-ca"),
         token_file=Path(spec.token_auth_file) if spec.token_auth_file else None,
         audit=_audit(spec),
+        anonymous=spec.anonymous_auth,
         service_account_key=credentials.path("sa", "key"),
         service_cidr=spec.service_cidr,
         advertise=advertise,
@@ -69,8 +70,10 @@ def _audit(spec: ClusterSpec) -> AuditSink | None:
     if not spec.audit_log:
         return None
     from minikube_api.server.access import audit
+    from minikube_api.server.access.audit_files import Keeping
 
-    return audit.open_log(Path(spec.audit_log), Path(spec.audit_policy) if spec.audit_policy else None)
+    keeping = Keeping(spec.audit_log_maxsize, spec.audit_log_maxbackup, spec.audit_log_maxage)
+    return audit.open_log(Path(spec.audit_log), Path(spec.audit_policy) if spec.audit_policy else None, keeping)
 
 
 class ControlPlane:

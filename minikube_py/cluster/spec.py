@@ -48,6 +48,11 @@ class ClusterSpec:
     audit_log: str = ""
     node_monitor_grace_period: float = 40.0
     audit_policy: str = ""
+    #: days, files and megabytes; 0 = for ever, all, 100
+    audit_log_maxage: int = 0
+    audit_log_maxbackup: int = 0
+    audit_log_maxsize: int = 0
+    anonymous_auth: bool = True
     separate: bool = False
 
     def __post_init__(self) -> None:
@@ -67,6 +72,9 @@ class ClusterSpec:
             raise SpecError(f"--components {','.join(unknown) or 'is empty'}: known are {', '.join(COMPONENTS)}")
         if "apiserver" not in self.components:
             raise SpecError("--components: apiserver must be among them")
+        for limit in ("maxage", "maxbackup", "maxsize"):
+            if (value := getattr(self, f"audit_log_{limit}")) < 0:
+                raise SpecError(f"--audit-log-{limit} {value} can't be a negative number")
         if not 1 <= self.node_monitor_grace_period <= 3600:
             raise SpecError(f"--node-monitor-grace-period {self.node_monitor_grace_period:g}: must be between 1 and 3600 seconds")
         if not 0 <= self.nodes <= 10_000:

@@ -60,6 +60,28 @@ async def test_managed_fields_can_be_left_out(tmp_path: Path, place: str) -> Non
     assert "managedFields" not in created["responseObject"]["metadata"]
 
 
+async def test_protobuf_and_patches_are_recorded_as_json(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    policy = Policy.of({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [{"level": "RequestResponse"}]})
+    server = Server(Config(listeners=(), bootstrap=False, admission=(), audit=AuditLog(path, policy)))
+    await server.start()
+    transport = server.transport(ALICE)
+    kind = "application/vnd.kubernetes.protobuf"
+    body = orjson.dumps({"metadata": {"name": "m"}, "data": {"k": "v"}})
+    made = await transport.request("POST", MAPS, headers={"Content-Type": "application/json", "Accept": kind}, body=body)
+    again = made.body.replace(b"\x01v", b"\x01w")
+    assert (await transport.request("PUT", f"{MAPS}/m", headers={"Content-Type": kind}, body=again)).status == 200
+    patch = [{"op": "add", "path": "/data/l", "value": "x"}]
+    headers = {"Content-Type": "application/json-patch+json"}
+    assert (await transport.request("PATCH", f"{MAPS}/m", headers=headers, body=orjson.dumps(patch))).status == 200
+    await server.stop()
+    lines = [orjson.loads(line) for line in path.read_bytes().splitlines()]
+    created, updated, patched = [e for e in lines if e["user"]["username"] == "alice" and e["stage"] == "ResponseComplete"]
+    assert created["responseObject"]["data"] == {"k": "v"}
+    assert updated["requestObject"]["data"] == {"k": "w"}
+    assert patched["requestObject"] == patch
+
+
 def test_options_make_a_log(tmp_path: Path) -> None:
     policy = tmp_path / "policy.yaml"
     policy.write_text("apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Request\n")

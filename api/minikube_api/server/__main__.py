@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from minikube_api.server.access import audit
+from minikube_api.server.access.audit_files import Keeping
 from minikube_api.server.access.certificates import Authority, KeyPair, key_pem, new_key
 from minikube_api.server.server import Config, Listener, Server
 
@@ -25,8 +26,19 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--kubeconfig", type=Path, help="where to write the administrator's kubeconfig")
     parser.add_argument("--token-auth-file", type=Path, help='CSV: token,user,uid[,"group,group"]')
     parser.add_argument("--service-cidr", default="10.96.0.0/16")
-    parser.add_argument("--audit-log", type=Path, help="where to write an audit log (JSON lines)")
-    parser.add_argument("--audit-policy", type=Path, help="an audit.k8s.io/v1 Policy; without one everything at level Metadata")
+    parser.add_argument("--audit-log-path", "--audit-log", type=Path, help="where to write an audit log (JSON lines)")
+    parser.add_argument(
+        "--audit-policy-file",
+        "--audit-policy",
+        type=Path,
+        help="an audit.k8s.io/v1 Policy; without one everything at level Metadata",
+    )
+    parser.add_argument("--audit-log-maxage", type=int, default=0, help="days that full audit logs are kept (0: for ever)")
+    parser.add_argument("--audit-log-maxbackup", type=int, default=0, help="how many full audit logs are kept (0: all)")
+    parser.add_argument("--audit-log-maxsize", type=int, default=0, help="megabytes of an audit log before it is full (0: 100)")
+    parser.add_argument(
+        "--anonymous-auth", choices=("true", "false"), default="true", help="whether requests without credentials are let in"
+    )
     parser.add_argument("--verbose", action="store_true")
     return parser.parse_args(argv)
 
@@ -76,7 +88,12 @@ async def serve(options: argparse.Namespace) -> int:
             requestheader_ca=pki / "front-proxy-ca.crt",
             token_file=options.token_auth_file,
             service_cidr=options.service_cidr,
-            audit=audit.open_log(options.audit_log, options.audit_policy),
+            anonymous=options.anonymous_auth == "true",
+            audit=audit.open_log(
+                options.audit_log_path,
+                options.audit_policy_file,
+                Keeping(options.audit_log_maxsize, options.audit_log_maxbackup, options.audit_log_maxage),
+            ),
             service_account_key=_service_account_key(pki),
         )
     )

@@ -7,7 +7,6 @@ own: a slow disk delays the log, not the requests.
 from __future__ import annotations
 
 import asyncio
-import io
 import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,8 @@ from typing import Any
 import orjson
 
 from minikube_api.meta import times
+from minikube_api.schema import protobuf
+from minikube_api.server.access.audit_files import KEEP_ALL, Keeping, RotatedFile
 from minikube_api.server.context import Request, UserInfo
 
 log = logging.getLogger(__name__)
@@ -150,11 +151,13 @@ METADATA = Policy([Rule("Metadata", omit_stages=frozenset({"RequestReceived"}))]
 class AuditLog:
     """An `AuditSink` into a file. Lines are gathered for a moment; `close` writes what is left."""
 
-    def __init__(self, path: Path, policy: Policy = METADATA, clock: times.Clock = times.SYSTEM) -> None:
+    def __init__(
+        self, path: Path, policy: Policy = METADATA, clock: times.Clock = times.SYSTEM, keeping: Keeping = KEEP_ALL
+    ) -> None:
         self._policy = policy
         self.wants_bodies = policy.wants_bodies
         self._clock = clock
-        self._file: io.FileIO = path.open("ab", buffering=0)
+        self._file = RotatedFile(path, keeping, clock)
         self._lines: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
         # one thread: what is handed over first is written first
@@ -180,7 +183,7 @@ class AuditLog:
 
     def _write(self, lines: list[bytes]) -> None:
         try:
-            self._file.write(b"\n".join(lines) + b"\n")
+            self._file.write(lines)
         except OSError as error:
             log.error("%d lines of the audit log are lost: %s", len(lines), error)
 
@@ -195,11 +198,11 @@ class AuditLog:
         self._file.close()
 
 
-def open_log(path: Path | None, policy: Path | None) -> AuditLog | None:
+def open_log(path: Path | None, policy: Path | None, keeping: Keeping = KEEP_ALL) -> AuditLog | None:
     """The log that options ask for; None without a path. Raises PolicyError and OSError."""
     if path is None:
         return None
-    return AuditLog(path, METADATA if policy is None else Policy.load(policy))
+    return AuditLog(path, METADATA if policy is None else Policy.load(policy), keeping=keeping)
 
 
 def bodies(request: Request, rule: Rule) -> dict[str, Any]:
@@ -213,16 +216,22 @@ def bodies(request: Request, rule: Rule) -> dict[str, Any]:
         made["responseObject"] = answered
     if rule.omit_managed_fields:
         for tree in made.values():
-            for part in (tree, *(tree.get("items") or ())):
+            listed = tree.get("items") if isinstance(tree, dict) else None
+            for part in (tree, *(listed or ())):
                 if isinstance(part, dict) and isinstance(part.get("metadata"), dict):
                     part["metadata"].pop("managedFields", None)
     return made
 
 
-def _tree(body: bytes) -> dict[str, Any] | None:
-    """A JSON or YAML object; None for anything else (protobuf, JSON patches, tables of bytes)."""
+def _tree(body: bytes) -> dict[str, Any] | list[Any] | None:
+    """The object of a JSON, YAML or protobuf body, or the operations of a JSON patch; None for anything else."""
     if not body:
         return None
+    if body.startswith(protobuf.PREFIX):
+        try:
+            return protobuf.decode(body)
+        except protobuf.WireProblem:
+            return None
     try:
         tree = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -232,7 +241,7 @@ def _tree(body: bytes) -> dict[str, Any] | None:
             tree = yaml.safe_load(body)
         except (yaml.YAMLError, UnicodeDecodeError):
             return None
-    return tree if isinstance(tree, dict) else None
+    return tree if isinstance(tree, dict | list) else None
 
 
 def event(request: Request, level: str, stage: str, code: int, failure: Mapping[str, Any] | None, now: float) -> dict[str, Any]:
