@@ -182,3 +182,26 @@ def test_merged_list_holds_both_and_keeps_both_orders(live: list[str], changes: 
 def test_patch_is_idempotent(live: list[str], changes: list[str]) -> None:
     once = patched({"containers": named(*live)}, {"containers": named(*changes)})
     assert patched(once, {"containers": named(*changes)}) == once
+
+
+CONTAINERS = st.lists(
+    st.fixed_dictionaries({"name": st.sampled_from("abcde")}, optional={"image": st.sampled_from("xyz"), "tty": st.booleans()}),
+    unique_by=lambda container: container["name"],
+)
+
+
+def difference(old: list[dict], new: list[dict]) -> dict:
+    """What kubectl sends to turn one list of containers into another: changes by name, removals, and the order wished for."""
+    before = {container["name"]: container for container in old}
+    changes: list[dict] = []
+    for container in new:
+        gone = {field: None for field in before.get(container["name"], {}) if field not in container}
+        changes.append({**container, **gone})
+    wanted = {container["name"] for container in new}
+    changes += [{"name": name, "$patch": "delete"} for name in before if name not in wanted]
+    return {"containers": changes, "$setElementOrder/containers": [{"name": container["name"]} for container in new]}
+
+
+@given(CONTAINERS, CONTAINERS)
+def test_the_difference_of_two_lists_patches_one_into_the_other(old: list[dict], new: list[dict]) -> None:
+    assert (patched({"containers": old}, difference(old, new)).get("containers") or []) == new
